@@ -1,0 +1,1 @@
+"""The caching library: plain arguments, no YAML, no command line."""

@@ -1,0 +1,1 @@
+"""The web service between LLM clients and their providers."""

@@ -1,0 +1,1 @@
+"""The verbs of an operator: each a function that returns a result and never prints."""

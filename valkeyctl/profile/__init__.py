@@ -1,0 +1,6 @@
+"""Typed YAML profiles: what to deploy, in the words of its operator."""
+
+from valkeyctl.profile.load import load, locate, profile_names
+from valkeyctl.profile.schema import Profile
+
+__all__ = ["Profile", "load", "locate", "profile_names"]

@@ -1,0 +1,1 @@
+"""From a profile to the files that deploy it: pure functions, no file is opened."""

@@ -1,0 +1,1 @@
+"""From artefacts to a listening server: Podman, or a process of our own."""
