@@ -193,9 +193,7 @@ class StartError(ValkeyctlError):
     exit_code = 5
     code = "start_failed"
 
-    def __init__(
-        self, message: str, *, log: tuple[str, ...] = (), hint: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, log: tuple[str, ...] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.log = log
 

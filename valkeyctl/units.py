@@ -45,7 +45,10 @@ def parse_size(text: str | int) -> int:
     factor = _SIZE_FACTORS.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise ValueError(f"{text!r} is not a size; write {SIZE_FORMS}")
-    return round(float(match[1]) * factor)
+    size = float(match[1]) * factor
+    if size == float("inf"):
+        raise ValueError(f"{text[:20]}... is not a size; write {SIZE_FORMS}")
+    return round(size)
 
 
 def parse_duration(text: str | float) -> float:
@@ -65,7 +68,10 @@ def parse_duration(text: str | float) -> float:
     factor = _DURATION_FACTORS.get(match[2]) if match else None
     if match is None or factor is None:
         raise ValueError(f"{text!r} is not a duration; write {DURATION_FORMS}")
-    return float(match[1]) * factor
+    seconds = float(match[1]) * factor
+    if seconds == float("inf"):
+        raise ValueError(f"{text[:20]}... is not a duration; write {DURATION_FORMS}")
+    return seconds
 
 
 def format_size(size: float) -> str:
@@ -79,6 +85,8 @@ def format_size(size: float) -> str:
 
 def format_duration(seconds: float) -> str:
     """Return *seconds* for a person, in the two largest units that matter."""
+    if seconds == 0:
+        return "0 s"
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} us"
     if seconds < 1:
@@ -92,3 +100,8 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
+
+
+def several(count: int, one: str, many: str | None = None) -> str:
+    """Return *count* and its noun, such as ``1 key`` or ``2,000 keys``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,381 @@
+"""`ValkeyClient`: bounded calls to a server that may go away and come back.
+
+Every call has a deadline that covers the wait for a connection, connecting and the
+answer. Failures of the server (not its error replies) open a breaker; from then on
+calls are refused at once, while a task PINGs with growing pauses, for ever, and
+closes the breaker when an answer comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+import structlog
+
+from valkeyctl.caching.breaker import Breaker
+from valkeyctl.caching.commands import BINDING, READS, Commands
+from valkeyctl.caching.deadline import Deadline
+from valkeyctl.caching.driver.batching import Batching
+from valkeyctl.caching.driver.connection import build_raw
+from valkeyctl.caching.driver.link import Command, Link, LinkOutcome, Outcome
+from valkeyctl.caching.driver.standalone import Standalone
+from valkeyctl.caching.replies import RichReply, Word
+from valkeyctl.caching.script import Script
+from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import (
+    AuthError,
+    DeadlineError,
+    ServerReplyError,
+    TlsError,
+    UnreachableError,
+    UsageError,
+    ValkeyctlError,
+)
+from valkeyctl.units import format_duration
+
+if TYPE_CHECKING:
+    from valkeyctl.caching.driver.connection import Raw
+
+_log = structlog.get_logger("valkeyctl.caching")
+
+_PAUSE_BASE = 0.05
+_PAUSE_CAP = 0.5
+# Seconds that loading a script gets at least, however long the first trip took.
+_SECOND_TRIP = 0.005
+
+
+def pauses(rng: random.Random) -> Iterator[float]:
+    """Yield the seconds between reconnection attempts: exponential, with full jitter, for ever.
+
+    Source: Brooker, Exponential Backoff And Jitter (AWS Architecture Blog, 2015), "full jitter".
+    """
+    ceiling = _PAUSE_BASE
+    while True:
+        yield rng.uniform(0, ceiling)
+        ceiling = min(_PAUSE_CAP, ceiling * 2)
+
+
+class ValkeyClient(Commands):
+    """A client of one deployment, for many tasks of one event loop.
+
+    ``async with ValkeyClient(url) as client`` works while the server is away: the
+    failure is logged, calls raise `UnreachableError`, and it recovers by itself.
+
+    Args:
+        target: A URL (``redis://``, ``rediss://``, ``valkey://``) or an Endpoint.
+        deadline: Seconds for a whole call that names none of its own.
+        connect_timeout: Seconds for making one connection.
+        pool_size: Connections at most; callers beyond them wait within their deadline.
+        breaker: Stands between callers and a server that does not answer; None makes one.
+        clock: Monotonic seconds, for the breaker made here.
+        rng: Source of the jitter between reconnection attempts.
+
+    Raises:
+        UsageError: The target is not a server URL, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        target: str | Endpoint,
+        *,
+        deadline: float = 1.0,
+        connect_timeout: float = 1.0,
+        pool_size: int = 64,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        if not deadline > 0 or not connect_timeout > 0 or pool_size < 1:
+            raise UsageError(
+                "a client needs deadline > 0, connect_timeout > 0 and pool_size >= 1, "
+                f"not {deadline}, {connect_timeout} and {pool_size}"
+            )
+        self.endpoint = Endpoint.parse(target) if isinstance(target, str) else target
+        # The cooldown outlasts one round of the recovery task, so that it, and never
+        # a caller, pays for finding the server still gone.
+        self.breaker = breaker or Breaker(cooldown=_PAUSE_CAP + deadline + 1.0, clock=clock)
+        self._deadline = deadline
+        self._connect_timeout = connect_timeout
+        self._pool_size = pool_size
+        self._rng = rng or random.Random()
+        self._link: Link = Batching(
+            Standalone(self.endpoint, size=pool_size, connect_timeout=connect_timeout)
+        )
+        self._raw: Raw | None = None
+        self._recovery: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> bool:
+        """Say whether the server answers PING; when it does not, keep trying in the background.
+
+        Never raises for a server that is away or refuses us: an application must come
+        up without its cache. `ping` is there for those who must know.
+        """
+        try:
+            await self.ping()
+        except (UnreachableError, ServerReplyError) as error:
+            self.breaker.trip()
+            self._recover(error)
+            return False
+        except ValkeyctlError as error:
+            # Waiting will not repair a wrong password or certificate.
+            _log.warning("cache_refused", address=self.endpoint.address, reason=str(error))
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        """Close all connections and end the background task; calls in flight fail."""
+        self._closed = True
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
+            self._recovery = None
+        await self._link.aclose()
+        if self._raw is not None:
+            await self._raw.aclose()
+
+    @property
+    def raw(self) -> Raw:
+        """The ``redis.asyncio`` client beneath, on a pool of its own.
+
+        For what is missing here; its calls know neither deadline nor breaker and
+        raise redis-py's exceptions.
+        """
+        if self._raw is None:
+            self._raw = build_raw(
+                self.endpoint, size=self._pool_size, connect_timeout=self._connect_timeout
+            )
+        return self._raw
+
+    async def execute(
+        self, *words: Word, deadline: float | None = None, idempotent: bool | None = None
+    ) -> RichReply:
+        """Return the answer to any command that needs no connection of its own.
+
+        Args:
+            words: The command and its arguments.
+            deadline: Seconds for the whole call; None takes the client's.
+            idempotent: Whether it may be sent again when its connection broke in
+                flight; None knows the usual reads.
+
+        Raises:
+            UsageError: The command binds its connection, such as SELECT, MULTI or SUBSCRIBE.
+            UnreachableError: No server; a command that is not idempotent may have run.
+            DeadlineError: No answer in time.
+            BreakerOpenError: Not sent, because recent calls failed.
+            AuthError, TlsError: The server does not let us in, or not to this command.
+            ServerReplyError: Any other error reply.
+        """
+        name = _checked([words])
+        if idempotent is None:
+            idempotent = name in READS
+        (outcome,) = await self._run([words], deadline=deadline, idempotent=idempotent)
+        return _answer(outcome)
+
+    async def pipeline(
+        self, commands: Iterable[Command], *, deadline: float | None = None
+    ) -> list[Outcome]:
+        """Return the answers to *commands*, in order, in one round trip; error replies in place.
+
+        Other clients' commands may run in between; see `transaction`.
+
+        Raises:
+            As `execute`, except ServerReplyError.
+        """
+        batch = list(commands)
+        if not batch:
+            return []
+        _checked(batch)
+        return await self._run(batch, deadline=deadline, idempotent=False)
+
+    async def transaction(
+        self, commands: Iterable[Command], *, deadline: float | None = None
+    ) -> list[Outcome]:
+        """Run *commands* as one MULTI/EXEC in one round trip; error replies in place.
+
+        Raises:
+            ServerReplyError: EXECABORT: one of them was refused, so none ran.
+            As `execute` otherwise.
+        """
+        batch = list(commands)
+        if not batch:
+            return []
+        _checked(batch)
+        *queued, result = await self._run(
+            [("MULTI",), *batch, ("EXEC",)], deadline=deadline, idempotent=False
+        )
+        refused = next((note for note in queued if isinstance(note, ServerReplyError)), None)
+        if refused is not None and isinstance(result, ServerReplyError):
+            raise ServerReplyError(
+                f"the transaction did not run: {refused}", reply=result.reply, hint=refused.hint
+            ) from refused
+        return cast("list[Outcome]", _answer(result))
+
+    async def script(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[Word] = (),
+        *,
+        deadline: float | None = None,
+        idempotent: bool = False,
+    ) -> RichReply:
+        """Return what the Lua *script* returns, loading it where the server does not know it.
+
+        Raises:
+            As `execute`.
+        """
+        (outcome,) = await self.scripts(
+            script, [(keys, args)], deadline=deadline, idempotent=idempotent
+        )
+        return _answer(outcome)
+
+    async def scripts(
+        self,
+        script: Script,
+        calls: Sequence[tuple[Sequence[str | bytes], Sequence[Word]]],
+        *,
+        deadline: float | None = None,
+        idempotent: bool = False,
+    ) -> list[Outcome]:
+        """Return what *script* returns for each (keys, args), in one round trip.
+
+        Raises:
+            As `execute`, except ServerReplyError, which takes its answer's place.
+        """
+        limit = self._deadline if deadline is None else deadline
+        began = time.monotonic()
+        tails = [(len(keys), *keys, *args) for keys, args in calls]
+        outcomes = await self._run(
+            [("EVALSHA", script.sha, *tail) for tail in tails],
+            deadline=limit,
+            idempotent=idempotent,
+        )
+        # EVAL loads it as well, so this costs a second trip once per server start.
+        unknown = [place for place, outcome in enumerate(outcomes) if _is_unknown(outcome)]
+        if unknown:
+            again = await self._run(
+                [("EVAL", script.source, *tails[place]) for place in unknown],
+                deadline=max(limit - (time.monotonic() - began), _SECOND_TRIP),
+                idempotent=idempotent,
+            )
+            for place, outcome in zip(unknown, again, strict=True):
+                outcomes[place] = outcome
+        return outcomes
+
+    async def _run(
+        self, commands: Sequence[Command], *, deadline: float | None, idempotent: bool
+    ) -> list[Outcome]:
+        limit = self._deadline if deadline is None else deadline
+        permit = self.breaker.admit()
+        try:
+            with Deadline(limit):
+                outcomes = await self._send(commands, idempotent=idempotent)
+        except TimeoutError as error:
+            late = DeadlineError(
+                f"no answer from {self.endpoint.address} within {format_duration(limit)}"
+            )
+            self._failed(permit, late)
+            raise late from error
+        except UnreachableError as error:
+            self._failed(permit, error)
+            raise
+        except AuthError:
+            self.breaker.succeeded(permit)  # it does answer
+            raise
+        except BaseException:
+            self.breaker.released(permit)
+            raise
+        self.breaker.succeeded(permit)
+        for outcome in outcomes:
+            if isinstance(outcome, AuthError):
+                raise outcome
+        return cast("list[Outcome]", outcomes)
+
+    async def _send(self, commands: Sequence[Command], *, idempotent: bool) -> list[LinkOutcome]:
+        try:
+            return await self._link.exchange(commands)
+        except DeadlineError:
+            raise
+        except UnreachableError:
+            if not idempotent or self._closed:
+                raise
+            # Once: a server that restarted has a fresh connection for us, one that is
+            # gone refuses it right away.
+            return await self._link.exchange(commands)
+
+    def _failed(self, permit: int, error: UnreachableError) -> None:
+        if self._closed:
+            return
+        self.breaker.failed(permit)
+        if self.breaker.state == "open":
+            self._recover(error)
+
+    def _recover(self, error: ValkeyctlError) -> None:
+        """Start the recovery task, unless it runs."""
+        if self._closed or (self._recovery is not None and not self._recovery.done()):
+            return
+        _log.warning("cache_unreachable", address=self.endpoint.address, reason=str(error))
+        self._recovery = asyncio.create_task(self._recovering(), name="valkeyctl-recovery")
+
+    async def _recovering(self) -> None:
+        began = time.monotonic()
+        for pause in pauses(self._rng):
+            await asyncio.sleep(pause)
+            try:
+                with Deadline(self._deadline):
+                    await self._link.probe()
+            except (AuthError, TlsError):
+                break  # it is there, and callers should hear what is wrong
+            except (ValkeyctlError, TimeoutError):
+                self.breaker.trip()
+            else:
+                break
+        self.breaker.reset()
+        _log.info(
+            "cache_reachable",
+            address=self.endpoint.address,
+            after_s=round(time.monotonic() - began, 3),
+        )
+
+
+def _checked(commands: Iterable[Command]) -> str:
+    """Return the name of the last command, after refusing those that bind a connection."""
+    name = ""
+    for words in commands:
+        if not words:
+            raise UsageError("a command needs at least one word")
+        name = str(words[0]).upper()
+        if name in BINDING:
+            raise UsageError(
+                f"{name} would change a connection that others share",
+                hint="Use transaction(), Events, or a connection of client.raw",
+            )
+    return name
+
+
+def _answer(outcome: Outcome) -> RichReply:
+    if isinstance(outcome, ServerReplyError):
+        raise outcome
+    return outcome
+
+
+def _is_unknown(outcome: Outcome) -> bool:
+    return isinstance(outcome, ServerReplyError) and outcome.reply == "NOSCRIPT"

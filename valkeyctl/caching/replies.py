@@ -1,0 +1,57 @@
+"""What a server answers, and which failure an error reply is.
+
+Shared by both ways to a server: the async driver and the blocking `wire`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from valkeyctl.errors import AuthError, ServerReplyError, ValkeyctlError
+
+Word: TypeAlias = str | bytes | int | float
+"""One word of a command; numbers travel as their decimal text."""
+
+Reply: TypeAlias = bytes | int | list["Reply"] | None
+"""One RESP2 answer, as `wire` gets it: strings as bytes, nil as None, maps as flat lists."""
+
+RichReply: TypeAlias = bytes | int | float | list["RichReply"] | dict[bytes, "RichReply"] | None
+"""One RESP3 answer, as `ValkeyClient` gets it: also doubles and maps; sets are lists."""
+
+_AUTH_WORDS = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
+# Sent with the plain word ERR; both say that the credentials do not fit the server.
+_AUTH_TEXTS = ("invalid password", "without any password configured", "no password is set")
+_AUTH_HINTS = {
+    "NOAUTH": "Give the password in the URL: redis://:password@host:port/0",
+    "WRONGPASS": "Check the user and the password in the URL",
+    "NOPERM": "Allow this command or key to the user in the server's ACL",
+    "DENIED": "Set a password on the server, or connect from its own machine",
+}
+_HINTS = {
+    "OOM": "Raise maxmemory, or choose an eviction policy that frees keys",
+    "READONLY": "Connect to the primary; replicas do not take writes",
+    "MISCONF": "Check the server's disk; it cannot save and so refuses writes",
+    "LOADING": "Wait until the server has loaded its data",
+}
+
+
+def error_from_reply(text: str, address: str, *, secret: str | None = None) -> ValkeyctlError:
+    """Return the failure that the error reply *text* from *address* means.
+
+    Args:
+        text: The reply without its leading ``-``, such as ``OOM command not allowed``.
+        address: Who said so, as ``host:port``.
+        secret: A password to blot out, should the server repeat it.
+
+    Returns:
+        AuthError for credentials and permissions, else ServerReplyError with the first word.
+    """
+    if secret:
+        text = text.replace(secret, "***")
+    word = text.partition(" ")[0]
+    message = f"{address} answered: {text}"
+    if word in _AUTH_WORDS:
+        return AuthError(message, hint=_AUTH_HINTS[word])
+    if any(part in text for part in _AUTH_TEXTS):
+        return AuthError(message, hint="Check the user and the password in the URL")
+    return ServerReplyError(message, reply=word, hint=_HINTS.get(word))

@@ -1,0 +1,326 @@
+"""A blocking connection for bulk work and the command line: no event loop, no redis-py.
+
+Importing this module costs a few milliseconds, which is what a command such as
+``valkeyctl keys stats`` can afford before its first byte leaves.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+import hiredis
+
+from valkeyctl.caching.info import parse_info
+from valkeyctl.caching.replies import Reply, Word, error_from_reply
+from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import (
+    AuthError,
+    DeadlineError,
+    ServerReplyError,
+    TlsError,
+    UnreachableError,
+    ValkeyctlError,
+)
+from valkeyctl.units import format_duration
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Reply", "Wire", "Word"]
+
+# What may be sent without its answer: enough to hide the round trip, too little
+# for the server to pile up replies while we are still writing.
+_UNANSWERED_BYTES = 256 * 1024
+_UNANSWERED_COMMANDS = 1024
+_READ_BYTES = 64 * 1024
+
+
+class Wire:
+    """One connection to one server, for one thread.
+
+    Args:
+        endpoint: Where the server is; TLS, user, password and database are honoured.
+        timeout: Seconds that the server may be silent, while connecting or in a call;
+            a long answer that keeps coming is not cut off.
+
+    A failure of the connection closes it for good: what the server did with the
+    commands on their way is unknown, so they are never sent again.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float = 5.0) -> None:
+        self.endpoint = endpoint
+        self._timeout = timeout
+        self._socket: socket.socket | None = None
+        self._reader = hiredis.Reader()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Connect, log in and select the database; does nothing when already open.
+
+        Raises:
+            UnreachableError: Nothing listens there, or it does not speak RESP.
+            DeadlineError: It was silent for longer than the timeout.
+            AuthError: It refuses the user or the password.
+            TlsError: The handshake failed.
+        """
+        if self._socket is not None:
+            return
+        self._reader = hiredis.Reader()
+        self._socket = self._connect()
+        endpoint = self.endpoint
+        try:
+            if endpoint.password is not None:
+                login = (endpoint.username,) if endpoint.username else ()
+                self.call("AUTH", *login, endpoint.password)
+            if endpoint.db:
+                self.call("SELECT", endpoint.db)
+        except ValkeyctlError:
+            self.close()
+            raise
+
+    def allow(self, timeout: float) -> None:
+        """Let the server be silent for *timeout* seconds, above 0, from the next call on."""
+        self._timeout = timeout
+
+    def close(self) -> None:
+        """Close the connection; does nothing when it is closed."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def call(self, *words: Word) -> Reply:
+        """Return the answer to one command.
+
+        Raises:
+            UnreachableError: The connection is closed, or broke.
+            DeadlineError: The server was silent for longer than the timeout.
+            AuthError: The server refuses this user the command.
+            ServerReplyError: Any other error reply.
+        """
+        (answer,) = self._answers([words])
+        if isinstance(answer, ValkeyctlError):
+            raise answer
+        return answer
+
+    def pipeline(self, commands: Iterable[Sequence[Word]]) -> list[Reply | ServerReplyError]:
+        """Return the answers to *commands*, in order; an error reply takes its command's place.
+
+        The commands are drawn lazily and written while answers are read, so any
+        number of them needs no more memory than their answers.
+
+        Raises:
+            UnreachableError: The connection is closed, or broke; some commands may have run.
+            DeadlineError: The server was silent for longer than the timeout.
+            AuthError: The server refuses this user one of the commands; all were sent.
+        """
+        answers: list[Reply | ServerReplyError] = []
+        refused: AuthError | None = None
+        for answer in self._answers(commands):
+            if isinstance(answer, AuthError):
+                # Reading on keeps the connection in step with its answers.
+                refused = refused or answer
+            else:
+                answers.append(answer)
+        if refused is not None:
+            raise refused
+        return answers
+
+    def info(self, section: str | None = None) -> dict[str, str]:
+        """Return the fields of INFO, all sections or one, as the server names them.
+
+        Raises:
+            UnreachableError, DeadlineError, AuthError, ServerReplyError: as `call`.
+        """
+        reply = self.call("INFO", section) if section else self.call("INFO")
+        return parse_info(reply) if isinstance(reply, bytes) else {}
+
+    def _answers(
+        self, commands: Iterable[Sequence[Word]]
+    ) -> Iterator[Reply | ServerReplyError | AuthError]:
+        """Yield one answer per command, writing ahead within the unanswered bound."""
+        waiting = iter(commands)
+        sent: deque[int] = deque()
+        unanswered = 0
+        outgoing = bytearray()
+        drained = False
+        try:
+            while True:
+                while (
+                    not drained
+                    and unanswered < _UNANSWERED_BYTES
+                    and len(sent) < _UNANSWERED_COMMANDS
+                ):
+                    words = next(waiting, None)
+                    if words is None:
+                        drained = True
+                        break
+                    # hiredis' own stub says "a tuple of one word".
+                    packed = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]
+                    outgoing += packed
+                    sent.append(len(packed))
+                    unanswered += len(packed)
+                if not sent:
+                    return
+                self._exchange(outgoing)
+                while (answer := self._next_answer()) is not _INCOMPLETE:
+                    if not sent:
+                        raise self._broken("sent an answer to no command")
+                    unanswered -= sent.popleft()
+                    yield cast("Reply | ServerReplyError | AuthError", answer)
+        finally:
+            if sent:
+                # Left early, by a failure of the commands' source or an interruption: the
+                # answers still on their way would be taken for those of later calls.
+                self.close()
+
+    def _next_answer(self) -> object:
+        """Return the next whole answer that has arrived, or _INCOMPLETE."""
+        try:
+            answer = self._reader.gets()
+        except hiredis.ProtocolError as error:
+            raise self._broken("does not speak the server's protocol") from error
+        if answer is False:  # hiredis' word for "not yet"; RESP2 has no booleans
+            return _INCOMPLETE
+        fault = _first_error(answer)
+        if fault is None:
+            return answer
+        return error_from_reply(str(fault), self.endpoint.address, secret=self.endpoint.password)
+
+    def _exchange(self, outgoing: bytearray) -> None:
+        """Wait until the socket moves, then write what it takes and read what is there."""
+        connection = self._socket
+        if connection is None:
+            raise UnreachableError(f"the connection to {self.endpoint.address} is closed")
+        quiet_until = time.monotonic() + self._timeout
+        try:
+            while True:
+                moved = self._write_some(connection, outgoing)
+                moved = self._read_some(connection) or moved
+                if moved:
+                    return
+                left = quiet_until - time.monotonic()
+                if left <= 0:
+                    self.close()
+                    raise self._silent()
+                # poll, not select: a file number above 1023 is no failure.
+                watch = select.poll()
+                watch.register(connection, select.POLLIN | (select.POLLOUT if outgoing else 0))
+                watch.poll(left * 1000)
+        except OSError as error:
+            raise self._broken(f"broke the connection: {error.strerror or error}") from error
+
+    def _write_some(self, connection: socket.socket, outgoing: bytearray) -> bool:
+        if not outgoing:
+            return False
+        try:
+            written = connection.send(memoryview(outgoing)[:_UNANSWERED_BYTES])
+        except OSError as error:
+            if _would_block(error):
+                return False
+            raise
+        del outgoing[:written]
+        return written > 0
+
+    def _read_some(self, connection: socket.socket) -> bool:
+        try:
+            arrived = connection.recv(_READ_BYTES)
+        except OSError as error:
+            if _would_block(error):
+                return False
+            raise
+        if not arrived:
+            raise self._broken("closed the connection")
+        self._reader.feed(arrived)
+        return True
+
+    def _broken(self, what: str) -> UnreachableError:
+        self.close()
+        return UnreachableError(f"{self.endpoint.address} {what}")
+
+    def _silent(self) -> DeadlineError:
+        waited = format_duration(self._timeout)
+        return DeadlineError(f"no answer from {self.endpoint.address} after {waited}")
+
+    def _connect(self) -> socket.socket:
+        endpoint = self.endpoint
+        try:
+            connection = socket.create_connection(
+                (endpoint.host, endpoint.port), timeout=self._timeout
+            )
+        except TimeoutError as error:
+            raise self._silent() from error
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot connect to {endpoint.address}: {error.strerror or error}"
+            ) from error
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if endpoint.tls:
+            connection = self._secured(connection)
+        connection.setblocking(False)
+        return connection
+
+    def _secured(self, connection: socket.socket) -> ssl.SSLSocket:
+        import ssl  # slow, and most connections are plain
+
+        endpoint = self.endpoint
+        try:
+            context = ssl.create_default_context(
+                cafile=str(endpoint.ca_file) if endpoint.ca_file else None
+            )
+            return context.wrap_socket(connection, server_hostname=endpoint.host)
+        except ssl.SSLError as error:
+            connection.close()
+            raise TlsError(
+                f"the TLS handshake with {endpoint.address} failed: {error.reason or error}",
+                hint="Check that the port speaks TLS and that ca_file signed its certificate",
+            ) from error
+        except TimeoutError as error:
+            connection.close()
+            raise DeadlineError(
+                f"no TLS handshake from {endpoint.address} after {format_duration(self._timeout)}",
+                hint="Check that the port speaks TLS",
+            ) from error
+        except OSError as error:
+            connection.close()
+            raise TlsError(
+                f"the TLS handshake with {endpoint.address} failed: {error.strerror or error}",
+                hint="Check that the port speaks TLS and that ca_file can be read",
+            ) from error
+
+
+_INCOMPLETE = object()
+
+
+def _would_block(error: OSError) -> bool:
+    """Say whether *error* only means "not now"; TLS has words of its own for it."""
+    return isinstance(error, BlockingIOError) or type(error).__name__ in {
+        "SSLWantReadError",
+        "SSLWantWriteError",
+    }
+
+
+def _first_error(answer: object) -> hiredis.ReplyError | None:
+    """Return the first error reply in *answer*, which EXEC nests in its list."""
+    if isinstance(answer, hiredis.ReplyError):
+        return answer
+    if isinstance(answer, list):
+        return next((fault for part in answer if (fault := _first_error(part))), None)
+    return None
