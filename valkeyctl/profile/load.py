@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from valkeyctl.errors import Problem, ProfileError
 from valkeyctl.profile.explain import problems_of
 from valkeyctl.profile.fields import has_variable, secret_variable
-from valkeyctl.profile.schema import Profile
+from valkeyctl.profile.schema import Profile, expand_short_forms
 from valkeyctl.profile.yamlfile import Document, merge, read_document
 
 # The only places where ${NAME} may stand: what it becomes is never shown.
@@ -47,13 +48,13 @@ def locate(name: str) -> Path:
     Raises:
         ProfileError: There is no such profile; the message lists those there are.
     """
-    if "/" in name or name.endswith((".yaml", ".yml")):
+    if _is_path(name):
         return Path(name)
     names = profile_names()
     if name not in names:
         text = f"there is no profile of this name; there are {', '.join(sorted(names)) or 'none'}"
         raise ProfileError(
-            (Problem(name, 0, "", text),), hint=f"Write a starter: valkeyctl init {name}"
+            (Problem(name or "''", 0, "", text),), hint=f"Write a starter: valkeyctl init {name}"
         )
     return names[name]
 
@@ -62,71 +63,108 @@ def load(name: str | Path, environ: Mapping[str, str] | None = None) -> Profile:
     """Return the checked profile that *name* names.
 
     Args:
-        name: A profile's name, or the path of its YAML file.
+        name: A profile's name, or the path of its YAML file; a Path is always a path.
         environ: Where ``${NAME}`` is looked up; the process environment by default.
 
     Raises:
         ProfileError: The file is missing or invalid; it carries every problem
             with its file, line and key.
     """
-    document = _resolve(locate(str(name)), ())
+    document = _resolve(name if isinstance(name, Path) else locate(name), ())
     data = _interpolate(document, os.environ if environ is None else environ)
     try:
-        return Profile.model_validate(data)
+        return Profile.model_validate(data).placed_in(document)
     except ValidationError as error:
         raise ProfileError(
-            problems_of(error, document), hint="See every field: valkeyctl profiles schema"
+            problems_of(error, document), hint="See every field: docs/reference/profile.md"
         ) from error
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or text.endswith((".yaml", ".yml"))
 
 
 def _resolve(path: Path, seen: tuple[Path, ...]) -> Document:
     """Return the document at *path* laid over all that it extends."""
     document = read_document(path)
-    parent = document.data.get("extends")
-    if parent is None:
+    # Before the merge: a parent's `tls: true` and a child's section must become one.
+    document = replace(document, data=expand_short_forms(document.data))
+    if "extends" not in document.data:
         return document
-    place = document.place(("extends",))
-    if not isinstance(parent, str):
-        raise ProfileError((place.problem("extends", "write a profile's name or path"),))
-    if path.resolve() in seen or len(seen) >= _DEPTH:
-        chain = " -> ".join(file.stem for file in (*seen, path))
-        raise ProfileError((place.problem("extends", f"this goes round in a circle: {chain}"),))
-    is_path = "/" in parent or parent.endswith((".yaml", ".yml"))
-    # A path is relative to the file that writes it, so that profiles move together.
-    base = path.parent / parent if is_path else _beside(path, parent)
-    return merge(_resolve(base, (*seen, path.resolve())), document)
+    parent, place = document.data["extends"], document.place(("extends",))
+    if not isinstance(parent, str) or not parent:
+        text = "write a profile's name, or a path relative to this file"
+        raise ProfileError((place.problem("extends", text),))
+    base = _find(path, parent)
+    chain = (*seen, path.resolve())
+    if base is None:
+        raise ProfileError((place.problem("extends", _nothing(path, parent)),))
+    if base.resolve() in chain:
+        names = " -> ".join(file.stem for file in (*chain, base))
+        raise ProfileError((place.problem("extends", f"this goes round in a circle: {names}"),))
+    if len(chain) > _DEPTH:
+        text = f"more than {_DEPTH} profiles extend one another"
+        raise ProfileError((place.problem("extends", text),))
+    return merge(_resolve(base, chain), document)
 
 
-def _beside(path: Path, name: str) -> Path:
-    sibling = path.parent / f"{name}.yaml"
-    # `extends: default` in profiles/default.yaml means the shipped one, not itself.
-    return sibling if sibling.exists() and sibling.resolve() != path.resolve() else locate(name)
+def _nothing(child: Path, parent: str) -> str:
+    shown = repr(parent[:80])
+    if _is_path(parent):
+        return f"there is no file {shown} (seen from {child.parent}/)"
+    other = "other " if child.stem == parent else ""
+    return f"there is no {other}profile {shown}; there are {', '.join(sorted(profile_names()))}"
+
+
+def _find(child: Path, parent: str) -> Path | None:
+    """Return the file that ``extends: parent`` in *child* means; None when there is none."""
+    if _is_path(parent):
+        # Relative to the file that writes it, so that profiles move together.
+        places = [child.parent / parent]
+    else:
+        folders = [child.parent, *_folders()]
+        places = [folder / f"{parent}.yaml" for folder in folders]
+        # `extends: default` in a default.yaml of one's own means the shipped one.
+        if child.stem == parent:
+            places = [place for place in places if place.resolve() != child.resolve()]
+    return next((place for place in places if _exists(place)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _interpolate(document: Document, environ: Mapping[str, str]) -> dict[str, object]:
     """Return the data with secrets filled in from the environment, and nothing else."""
+    problems: list[Problem] = []
 
     def walk(node: object, path: tuple[str, ...]) -> object:
+        if path in SECRET_PATHS and node is not None:
+            return secret(node, path)
         if isinstance(node, dict):
-            return {key: walk(value, (*path, str(key))) for key, value in node.items()}
+            return {key: walk(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, list):
             return [walk(value, (*path, str(index))) for index, value in enumerate(node)]
-        if not isinstance(node, str):
-            return node
-        key, place = ".".join(path), document.place(path)
-        if path not in SECRET_PATHS:
-            if has_variable(node):
-                text = "variables are for secrets only (auth.password); write the value here"
-                raise ProfileError((place.problem(key, text),))
-            return node
-        variable = secret_variable(node)
+        if isinstance(node, str) and has_variable(node):
+            refuse(path, "variables are for secrets only (auth.password); write the value here")
+        return node
+
+    def secret(node: object, path: tuple[str, ...]) -> str:
+        variable = secret_variable(node) if isinstance(node, str) else None
         if variable is None:
-            text = "a secret never stands in a profile; write ${NAME} and set the variable NAME"
-            raise ProfileError((place.problem(key, text),))
-        if not environ.get(variable):
-            text = f"the environment variable {variable} is not set"
-            raise ProfileError((place.problem(key, text),), hint=f"Set it: export {variable}=...")
-        return environ[variable]
+            refuse(path, "a secret never stands in a profile; write ${NAME} and export NAME")
+        elif not environ.get(variable):
+            refuse(path, f"the environment variable {variable} is not set, or empty")
+        return environ.get(variable or "", "")
+
+    def refuse(path: tuple[str, ...], text: str) -> None:
+        problems.append(document.place(path).problem(".".join(path), text))
 
     data = {key: value for key, value in document.data.items() if key != "extends"}
-    return {key: walk(value, (key,)) for key, value in data.items()}
+    filled = {key: walk(value, (key,)) for key, value in data.items()}
+    if problems:
+        raise ProfileError(tuple(problems))
+    return filled

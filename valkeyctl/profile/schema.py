@@ -6,14 +6,29 @@ people set by one word takes that word too: ``persistence: aof``, ``tls: true``.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from valkeyctl.errors import Problem
 from valkeyctl.profile.fields import (
+    APP_PATTERN,
+    IMAGE_PATTERN,
     NAME_PATTERN,
     NAMESPACE_PATTERN,
+    SAVE_PATTERN,
     Address,
     Duration,
     Secret,
@@ -21,6 +36,7 @@ from valkeyctl.profile.fields import (
     is_loopback,
     split_host_port,
 )
+from valkeyctl.profile.yamlfile import Document
 
 Eviction = Literal[
     "allkeys-lru",
@@ -32,6 +48,8 @@ Eviction = Literal[
     "volatile-ttl",
     "noeviction",
 ]
+# Sections that most people turn on or off, by one word.
+SWITCHES = ("auth", "exporter", "tls")
 DEFAULT_TTLS = {
     "response": 3600.0,
     "session": 86400.0,
@@ -41,10 +59,28 @@ DEFAULT_TTLS = {
 }
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The file a profile was read from; it never makes two profiles unequal."""
+
+    document: Document | None = field(default=None, compare=False, repr=False)
+
+
 class Section(BaseModel):
     """A part of a profile: frozen, and closed to keys that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic would take true for 1.
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind in {int, float}:
+            raise ValueError(f"{str(value).lower()} is not a number")
+        return value
 
 
 class Memory(Section):
@@ -54,10 +90,11 @@ class Memory(Section):
     maxmemory: Literal["auto"] | Size = Field(
         "auto", description="valkey.conf maxmemory; auto solves the memory budget for it"
     )
-    clients: Size = Field(16 * 2**20, description="valkey.conf maxmemory-clients")
+    # Never 0, which means "no limit" to the server.
+    clients: Size = Field(16 * 2**20, ge=2**20, description="valkey.conf maxmemory-clients")
     fragmentation: float = Field(0.10, ge=0, le=1, description="budget: share lost in pages")
     copy_on_write: float = Field(
-        0.30, ge=0, le=1, description="budget: share of the data rewritten while a save runs"
+        1.0, ge=0, le=1, description="budget: share of the data rewritten while a save runs"
     )
 
 
@@ -70,7 +107,7 @@ class Persistence(Section):
     fsync: Literal["everysec", "always", "no"] = Field(
         "everysec", description="valkey.conf appendfsync"
     )
-    save: tuple[Annotated[str, Field(pattern=r"^\d+ \d+$")], ...] = Field(
+    save: tuple[Annotated[str, Field(pattern=SAVE_PATTERN)], ...] = Field(
         ("3600 1", "300 100", "60 10000"),
         min_length=1,
         description="valkey.conf save: '<seconds> <changes>' pairs, with rdb",
@@ -115,10 +152,15 @@ class Network(Section):
 class Security(Section):
     """What the container may not do."""
 
-    user: int = Field(999, ge=1, description="pod.yaml securityContext.runAsUser")
-    group: int = Field(999, ge=1, description="pod.yaml securityContext.runAsGroup")
+    user: int = Field(
+        999,
+        ge=1,
+        le=2**31 - 1,
+        description="pod.yaml securityContext.runAsUser; who owns /data in the image",
+    )
+    group: int = Field(999, ge=1, le=2**31 - 1, description="pod.yaml securityContext.runAsGroup")
     read_only: bool = Field(True, description="pod.yaml securityContext.readOnlyRootFilesystem")
-    pids: int = Field(128, ge=16, description="compose pids_limit")
+    pids: int = Field(128, ge=16, le=32768, description="compose pids_limit")
     production: bool = Field(False, description="label; drills and purges ask again")
 
 
@@ -128,7 +170,7 @@ class Tuning(Section):
     maxclients: int = Field(1000, ge=10, le=100_000, description="valkey.conf maxclients")
     databases: int = Field(16, ge=1, le=1024, description="valkey.conf databases")
     io_threads: int = Field(1, ge=1, le=16, description="valkey.conf io-threads")
-    tcp_keepalive: Duration = Field(300.0, description="valkey.conf tcp-keepalive")
+    tcp_keepalive: Duration = Field(300.0, le=86400, description="valkey.conf tcp-keepalive")
     timeout: Duration = Field(0.0, description="valkey.conf timeout: idle clients, 0 keeps them")
     latency_monitor: Duration = Field(
         0.1, description="valkey.conf latency-monitor-threshold (milliseconds there)"
@@ -146,8 +188,12 @@ class Tuning(Section):
 class Probes(Section):
     """The container's own liveness probe."""
 
-    interval: Duration = Field(10.0, ge=1, description="pod.yaml livenessProbe.periodSeconds")
-    timeout: Duration = Field(2.0, ge=1, description="pod.yaml livenessProbe.timeoutSeconds")
+    interval: Duration = Field(
+        10.0, ge=1, le=3600, description="pod.yaml livenessProbe.periodSeconds"
+    )
+    timeout: Duration = Field(
+        2.0, ge=1, le=3600, description="pod.yaml livenessProbe.timeoutSeconds"
+    )
     failures: int = Field(3, ge=1, le=100, description="pod.yaml livenessProbe.failureThreshold")
 
 
@@ -221,21 +267,51 @@ def _default_limits() -> dict[str, LimitPolicy]:
     }
 
 
+def expand_short_forms(data: Mapping[str, object]) -> dict[str, object]:
+    """Return *data* with ``tls: true`` and ``persistence: aof`` written as sections."""
+    expanded = dict(data)
+    if isinstance(expanded.get("persistence"), str):
+        expanded["persistence"] = {"mode": expanded["persistence"]}
+    for switch in SWITCHES:
+        if isinstance(expanded.get(switch), bool):
+            expanded[switch] = {"enabled": expanded[switch]}
+    return expanded
+
+
+def _beside_defaults(
+    defaults: Mapping[str, Section], written: Mapping[str, object]
+) -> dict[str, object]:
+    """Return *written* laid on *defaults*, entry by entry and key by key."""
+    laid: dict[str, object] = {**defaults, **written}
+    for name in defaults.keys() & written.keys():
+        own = written[name]
+        if isinstance(own, dict):
+            laid[name] = {**defaults[name].model_dump(), **own}
+    return laid
+
+
 class Profile(Section):
     """A deployment, as its operator describes it."""
 
     name: str = Field(pattern=NAME_PATTERN, description="prefix of every object; label")
-    app: str = Field("", description="first part of every key; the name when empty")
+    app: str = Field(
+        "", pattern=APP_PATTERN, description="first part of every key; the name when empty"
+    )
     description: str = Field("", max_length=200, description="one line, shown by profiles ls")
-    topology: Literal["standalone", "sentinel", "cluster"] = "standalone"
+    topology: Literal["standalone", "sentinel", "cluster"] = Field(
+        "standalone", description="which servers there are"
+    )
     runtime: Literal["auto", "podman", "process"] = Field("auto", description="deploy --runtime")
     image: str = Field(
         "docker.io/valkey/valkey:8.1",
-        pattern=r"^[a-z0-9][a-zA-Z0-9._:/@-]{0,254}$",
+        pattern=IMAGE_PATTERN,
         description="pod.yaml image",
     )
     pull: Literal["missing", "never"] = Field("missing", description="pod.yaml imagePullPolicy")
-    publish: Address = Field("127.0.0.1:6379", description="pod.yaml hostIP and hostPort")
+    publish: Address = Field(
+        "127.0.0.1:6379",
+        description="pod.yaml hostIP and hostPort; Podman's own networks know no IPv6",
+    )
     memory: Memory = Memory()
     eviction: Eviction = Field("allkeys-lru", description="valkey.conf maxmemory-policy")
     persistence: Persistence = Persistence()
@@ -250,32 +326,30 @@ class Profile(Section):
     sentinel: Sentinel = Sentinel()
     cluster: Cluster = Cluster()
     exporter: Exporter = Exporter()
-    namespaces: dict[
-        Annotated[str, Field(pattern=NAMESPACE_PATTERN)], NamespacePolicy
-    ] = Field(default_factory=_default_namespaces, description="TTL policy by namespace")
+    namespaces: dict[Annotated[str, Field(pattern=NAMESPACE_PATTERN)], NamespacePolicy] = Field(
+        default_factory=_default_namespaces, description="TTL policy by namespace"
+    )
     limits: dict[Annotated[str, Field(pattern=NAMESPACE_PATTERN)], LimitPolicy] = Field(
         default_factory=_default_limits, description="rate limits by name"
     )
     bench: BenchDefaults = BenchDefaults()
+    _origin: Origin = PrivateAttr(default=Origin())
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, data: object) -> object:
+    def _fill_in(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        data = dict(data)
-        if not data.get("app"):
-            data["app"] = data.get("name", "")
-        if isinstance(data.get("persistence"), str):
-            data["persistence"] = {"mode": data["persistence"]}
-        for switch in ("tls", "auth", "exporter"):
-            if isinstance(data.get(switch), bool):
-                data[switch] = {"enabled": data[switch]}
-        if isinstance(data.get("namespaces"), dict):
-            data["namespaces"] = {**_default_namespaces(), **data["namespaces"]}
-        if isinstance(data.get("limits"), dict):
-            data["limits"] = {**_default_limits(), **data["limits"]}
-        return data
+        filled = expand_short_forms(data)
+        name = filled.get("name")
+        if filled.get("app") in {None, ""} and isinstance(name, str):
+            # A name that breaks the rule is one problem, not two.
+            filled["app"] = name if re.fullmatch(NAME_PATTERN, name) else ""
+        for key, defaults in (("namespaces", _default_namespaces()), ("limits", _default_limits())):
+            written = filled.get(key)
+            if isinstance(written, dict):
+                filled[key] = _beside_defaults(defaults, written)
+        return filled
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -293,6 +367,11 @@ class Profile(Section):
             raise ValueError(
                 "replication.replicas: a standalone has no replicas; use topology: sentinel"
             )
+        if self.sentinel.quorum > self.sentinel.count:
+            raise ValueError(
+                f"sentinel.quorum: {self.sentinel.quorum} of {self.sentinel.count} sentinels can "
+                "never agree; write sentinel.count or less"
+            )
         return self
 
     @property
@@ -304,3 +383,15 @@ class Profile(Section):
     def port(self) -> int:
         """TCP port that the server is published on."""
         return split_host_port(self.publish)[1]
+
+    def placed_in(self, document: Document) -> Self:
+        """Return this profile, whose problems name the lines of *document* from now on."""
+        self._origin = Origin(document)
+        return self
+
+    def problem(self, key: str, text: str) -> Problem:
+        """Return what is wrong at *key*, with the file and line where they are known."""
+        document = self._origin.document
+        if document is None:
+            return Problem(self.name, 0, key, text)
+        return document.place(tuple(key.split("."))).problem(key, text)

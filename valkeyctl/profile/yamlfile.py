@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from yaml.composer import ComposerError
 
 from valkeyctl.errors import Problem, ProfileError
 
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 64 * 1024
+_MAX_DEPTH = 16
+# Aliases may name a value many times over; nine of nine of nine of them fill a memory.
+_MAX_VALUES = 5000
+_MERGE = "tag:yaml.org,2002:merge"
+_STR = "tag:yaml.org,2002:str"
 Path_ = tuple[str, ...]
 
 
@@ -45,14 +51,37 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """SafeLoader in which 1:30 is text and yes is text, as YAML 1.2 has them."""
 
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # absent from the stubs
+        if getattr(event, "tag", None) not in {None, "!"}:
+            text = "tags such as !!int or !env are not understood"
+            raise ComposerError(None, None, text, event.start_mark)
+        if self.depth >= _MAX_DEPTH:
+            text = f"this is nested deeper than {_MAX_DEPTH} levels"
+            raise ComposerError(None, None, text, event.start_mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
 
 # YAML 1.1 reads `publish: 6379:6379` as a base-60 number and `on` as true.
+_REPLACED = (":int", ":bool", ":timestamp", ":float")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if not tag.endswith((":int", ":bool", ":timestamp"))]
+    first: [(tag, rule) for tag, rule in rules if not tag.endswith(_REPLACED)]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# 18 digits: Python refuses to read thousands of them, and no field wants as many.
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})$"),
+    list("-+.0123456789"),
 )
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool",
@@ -69,78 +98,114 @@ def read_document(path: Path) -> Document:
             writes a key twice.
     """
     file = str(path)
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise ProfileError(
-            (Problem(file, 0, "", "there is no such file"),),
-            hint="List the profiles: valkeyctl profiles ls",
-        ) from None
-    except OSError as error:
-        raise ProfileError((Problem(file, 0, "", f"cannot be read: {error.strerror}"),)) from error
-    if len(raw) > MAX_BYTES:
-        text = f"{len(raw):,} bytes are more than the {MAX_BYTES:,} that a profile may have"
-        raise ProfileError((Problem(file, 0, "", text),))
     loader: _Loader | None = None
     try:
-        loader = _Loader(raw.decode("utf-8-sig"))
+        loader = _Loader(_read(path, file))
         node = loader.get_single_node()
         if node is None:
-            raise ProfileError((Problem(file, 0, "", "the file is empty; it needs a name:"),))
+            raise _refuse(file, 0, "", "the file is empty; it needs at least 'name: ...'")
         if not isinstance(node, yaml.MappingNode):
-            text = "the file holds no 'key: value' lines"
-            raise ProfileError((Problem(file, node.start_mark.line + 1, "", text),))
+            line = node.start_mark.line + 1
+            raise _refuse(file, line, "", "the file holds no 'key: value' lines")
         places: dict[Path_, Place] = {}
-        _walk(node, (), file, places)
+        _survey(node, (), file, places)
         data = loader.construct_document(node)
-    except UnicodeDecodeError as error:
-        text = f"is not UTF-8 text (byte {error.start})"
-        raise ProfileError((Problem(file, 0, "", text),)) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        raise ProfileError((Problem(file, line, "", f"is not YAML: {error.problem}"),)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = f"is not YAML: {str(error).splitlines()[0]}"
-        raise ProfileError((Problem(file, 0, "", text),)) from error
+        text = f"is not YAML that a profile can hold: {error.problem}"
+        if "'\\t'" in text:
+            text += "; indent with blanks, not with tabs"
+        raise _refuse(file, line, "", text) from error
+    except yaml.YAMLError as error:
+        raise _refuse(file, 0, "", f"is not YAML: {str(error).splitlines()[0]}") from error
     finally:
         if loader is not None:
             loader.dispose()
     return Document(file, data, places)
 
 
-def _walk(node: yaml.Node, path: Path_, file: str, places: dict[Path_, Place]) -> None:
-    """Note where every key under *node* stands, and refuse a key written twice."""
+def _read(path: Path, file: str) -> str:
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)  # never more: the path may be a device
+    except FileNotFoundError:
+        hint = "List the profiles: valkeyctl profiles ls"
+        raise ProfileError((Problem(file, 0, "", "there is no such file"),), hint=hint) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _refuse(file, 0, "", f"cannot be read: {reason}") from error
+    if len(raw) > MAX_BYTES:
+        raise _refuse(
+            file, 0, "", f"is larger than the {MAX_BYTES:,} bytes that a profile may have"
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _refuse(file, 0, "", f"is not UTF-8 text (byte {error.start})") from error
+
+
+def _survey(node: yaml.Node, path: Path_, file: str, places: dict[Path_, Place]) -> None:
+    """Note where every key under *node* stands; refuse a key written twice, or too many."""
+    line = node.start_mark.line + 1
+    if len(places) > _MAX_VALUES:
+        text = f"the aliases (*) in this file make more than {_MAX_VALUES:,} values of it"
+        raise _refuse(file, line, "", text)
+    if len(path) > _MAX_DEPTH:
+        raise _refuse(file, line, path[0], "an alias (*) stands inside what it names")
     if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
-            here = (*path, key)
-            if key in seen:
-                text = f"this key stands at line {seen[key]} already"
-                raise ProfileError((Problem(file, line, ".".join(here), text),))
-            seen[key] = line
-            places[here] = Place(file, line)
-            _walk(value_node, here, file, places)
+        _survey_mapping(node, path, file, places)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             here = (*path, str(index))
             places[here] = Place(file, item.start_mark.line + 1)
-            _walk(item, here, file, places)
+            _survey(item, here, file, places)
+
+
+def _survey_mapping(
+    mapping: yaml.MappingNode, path: Path_, file: str, places: dict[Path_, Place]
+) -> None:
+    seen: dict[str, int] = {}
+    # What `<<` brings in first: a key that stands here itself wins over it.
+    for key_node, value in sorted(mapping.value, key=lambda pair: pair[0].tag != _MERGE):
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in {_STR, _MERGE}:
+            shown = repr(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "this"
+            text = f"{shown} is no name of a key; put it in quotes if it is one"
+            raise _refuse(file, line, ".".join(path), text)
+        here = (*path, key_node.value)
+        if key_node.value in seen:
+            text = f"this key stands at line {seen[key_node.value]} already"
+            raise _refuse(file, line, ".".join(here), text)
+        seen[key_node.value] = line
+        if key_node.tag == _MERGE:
+            parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for part in parts:
+                _survey(part, path, file, places)
+            continue
+        places[here] = Place(file, line)
+        _survey(value, here, file, places)
+
+
+def _refuse(file: str, line: int, key: str, text: str) -> ProfileError:
+    return ProfileError((Problem(file, line, key, text),))
 
 
 def merge(base: Document, over: Document) -> Document:
-    """Return *over* laid on *base*: mappings key by key, all else replaced whole."""
+    """Return *over* laid on *base*: mappings key by key, all else replaced whole.
 
-    def lay(low: object, high: object) -> object:
-        if isinstance(low, dict) and isinstance(high, dict):
-            both = {**low, **high}
-            return {
-                key: lay(low[key], high[key]) if key in low and key in high else value
-                for key, value in both.items()
-            }
-        return high
+    Two keys are not inherited: extends, and the name, by which two deployments differ.
+    """
 
-    data = lay({k: v for k, v in base.data.items() if k != "extends"}, over.data)
-    assert isinstance(data, dict)  # noqa: S101 - both sides are mappings
-    return Document(over.file, data, {**base.places, **over.places})
+    def lay(low: dict[str, object], high: dict[str, object]) -> dict[str, object]:
+        both = {**low, **high}
+        for key in low.keys() & high.keys():
+            below, above = low[key], high[key]
+            if isinstance(below, dict) and isinstance(above, dict):
+                both[key] = lay(below, above)
+        return both
+
+    own = {"extends", "name"}
+    inherited = {key: value for key, value in base.data.items() if key not in own}
+    places = {path: place for path, place in base.places.items() if path[0] not in own}
+    return Document(over.file, lay(inherited, over.data), {**places, **over.places})

@@ -11,6 +11,28 @@ from valkeyctl.render.budget import MemoryBudget
 CONF = "valkey.conf"
 POD = "pod.yaml"
 COMPOSE = "podman-compose.yaml"
+# On the pod and its containers, so that a running one can be told from its profile.
+PROFILE_LABEL = "valkeyctl.profile"
+VERSION_LABEL = "valkeyctl.version"
+HASH_LABEL = "valkeyctl.hash"
+PRODUCTION_LABEL = "valkeyctl.production"  # present, with true, where the profile says so
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return twelve hex digits that change whenever a line of *files* does, but for two labels.
+
+    The hash label carries this very digest, and the version label must not make a
+    running server look outdated whenever valkeyctl itself is upgraded.
+    """
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        lines = (
+            line
+            for line in files[name].splitlines()
+            if not line.lstrip().startswith((f"{HASH_LABEL}:", f"{VERSION_LABEL}:"))
+        )
+        whole.update("\n".join((name, *lines, "")).encode())
+    return whole.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -50,11 +72,18 @@ class Artefacts:
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits that change whenever any file does."""
-        whole = hashlib.sha256()
-        for name in sorted(self.files):
-            whole.update(f"{name}\0{self.files[name]}\0".encode())
-        return whole.hexdigest()[:12]
+        """Twelve hex digits that change with any file; what HASH_LABEL carries."""
+        return digest_of(self.files)
+
+    @property
+    def pod(self) -> str:
+        """Name of the pod."""
+        return f"{self.name}-valkey"
+
+    @property
+    def container(self) -> str:
+        """Name of the server's container; kube play makes it of the pod's and its own."""
+        return f"{self.pod}-server"
 
     @property
     def volume(self) -> str:

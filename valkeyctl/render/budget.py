@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from valkeyctl.errors import BudgetError, Problem
+from valkeyctl.errors import BudgetError
 from valkeyctl.profile.schema import Profile
 from valkeyctl.units import format_size
 
@@ -19,6 +19,7 @@ AOF_REWRITE = 8 * 2**20  # the buffer that an AOF rewrite fills
 WARN_SHARE = 0.85
 # maxmemory: auto is cut to whole MiB below this, so that it stays under the warning.
 _MIN_MAXMEMORY = 2 * 2**20
+_ROUNDING = 16  # bytes; more than rounding the shares up, and floats, can add
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,10 @@ def plan_memory(profile: Profile) -> MemoryBudget:
         replica_buffers += profile.replication.backlog
     aof = AOF_REWRITE if "aof" in persistence else 0
     fixed = memory.clients + replica_buffers + aof + BASE
+    reserved = fixed + _ROUNDING
     growth = 1 + cow_share + memory.fragmentation
     if memory.maxmemory == "auto":
-        room = memory.limit * WARN_SHARE - fixed
+        room = memory.limit * WARN_SHARE - reserved
         maxmemory = math.floor(room / growth / 2**20) * 2**20
     else:
         maxmemory = memory.maxmemory
@@ -112,19 +114,28 @@ def plan_memory(profile: Profile) -> MemoryBudget:
         replicas=replica_buffers,
         aof=aof,
     )
+    # Zero would mean "no limit" to the server.
+    if memory.maxmemory != "auto" and maxmemory < _MIN_MAXMEMORY:
+        text = (
+            f"{format_size(maxmemory)} is too little to hold data; write auto, or "
+            f"{_MIN_MAXMEMORY // 2**20}Mi or more"
+        )
+        raise _refuse(profile, "memory.maxmemory", text)
     if maxmemory < _MIN_MAXMEMORY:
-        # Zero would mean "no limit" to the server.
-        needed = math.ceil((fixed + _MIN_MAXMEMORY * growth) / WARN_SHARE)
+        needed = math.ceil((reserved + _MIN_MAXMEMORY * growth) / WARN_SHARE)
         text = (
             f"{format_size(memory.limit)} leaves no room for data: {format_size(fixed)} go to the "
             f"server and its buffers; write at least {math.ceil(needed / 2**20)}Mi"
         )
         raise _refuse(profile, "memory.limit", text)
     if budget.share > 1:
-        most = math.floor((memory.limit - fixed) / growth / 2**20)
+        most = math.floor((memory.limit - reserved) / growth / 2**20)
+        needed = math.ceil(budget.total / 2**20)
+        most_text = f", or {most}Mi at most" if most * 2**20 >= _MIN_MAXMEMORY else ""
         text = (
             f"{format_size(maxmemory)} of data may take {format_size(budget.total)} in all, more "
-            f"than memory.limit {format_size(memory.limit)}; write auto, or {most}mb at most"
+            f"than memory.limit {format_size(memory.limit)}; write auto{most_text}, or raise "
+            f"memory.limit to {needed}Mi"
         )
         raise _refuse(profile, "memory.maxmemory", text)
     return budget
@@ -132,6 +143,6 @@ def plan_memory(profile: Profile) -> MemoryBudget:
 
 def _refuse(profile: Profile, key: str, text: str) -> BudgetError:
     return BudgetError(
-        (Problem(profile.name, 0, key, text),),
-        hint=f"See the arithmetic of a profile that fits: valkeyctl render -p {profile.name}",
+        (profile.problem(key, text),),
+        hint="See how it adds up: docs/explanation/memory-budget.md",
     )
