@@ -1,0 +1,51 @@
+"""Files of our own: in folders that only the user can enter, and never half written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from valkeyctl.errors import FolderError
+
+STATE_HINT = "Name another folder: --state-dir DIR, or set VALKEYCTL_STATE_DIR"
+
+
+def private_folder(path: Path) -> Path:
+    """Return *path*, made with mode 0700 where it was not there.
+
+    Raises:
+        FolderError: It cannot be made, or is no folder.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderError(
+            f"cannot make the folder {path}: {error.strerror or error}", hint=STATE_HINT
+        ) from error
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write *text* to *path* with mode 0600, whole or not at all.
+
+    Raises:
+        FolderError: It cannot be written.
+    """
+    temporary: str | None = None
+    try:
+        # mkstemp makes it 0600; the rename is what a reader sees.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        temporary = None
+    except OSError as error:
+        raise FolderError(
+            f"cannot write {path}: {error.strerror or error}", hint=STATE_HINT
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

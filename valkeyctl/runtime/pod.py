@@ -1,0 +1,117 @@
+"""A pod as podman reports it, and the names of what belongs to a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from valkeyctl.endpoint import Endpoint
+from valkeyctl.render.artefacts import HASH_LABEL, PROFILE_LABEL
+from valkeyctl.render.conf import SERVER_PORT
+from valkeyctl.runtime.podmancli import PodmanCommand
+
+KILLED = 137  # 128 + SIGKILL: by podman after the grace, or by the kernel out of memory
+
+
+@dataclass(frozen=True)
+class PodNames:
+    """What the objects of a deployment are called; the same as its `Artefacts` say."""
+
+    deployment: str
+
+    @property
+    def pod(self) -> str:
+        """Name of the pod."""
+        return f"{self.deployment}-valkey"
+
+    @property
+    def container(self) -> str:
+        """Name of the server's container."""
+        return f"{self.pod}-server"
+
+    @property
+    def volume(self) -> str:
+        """Name of the volume that holds the data."""
+        return f"{self.deployment}-data"
+
+    @property
+    def config_prefix(self) -> str:
+        """First part of the names of ConfigMap volumes; a hash follows."""
+        return f"{self.deployment}-conf-"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod that exists, whether or not it runs.
+
+    Attributes:
+        name: Of the pod.
+        ours: Whether it carries our label for this deployment.
+        digest: Of the artefacts that it was made from; empty when it says none.
+        endpoint: The published address.
+        container: Name of the server's container.
+        container_id: Its id; empty when there is none.
+        image: What it was made from.
+        state: Of the container: ``running``, ``exited``, ``paused``, ...; ``missing``
+            when there is none.
+        exit_code: Of its last run.
+        restarts: How often podman has started it anew.
+    """
+
+    name: str
+    ours: bool
+    digest: str
+    endpoint: Endpoint
+    container: str
+    container_id: str
+    image: str
+    state: str
+    exit_code: int
+    restarts: int
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's container is up."""
+        return self.state in {"running", "paused"}
+
+
+def find_pod(podman: PodmanCommand, deployment: str) -> Pod | None:
+    """Return the pod of *deployment*, or one that only has its name; None without one."""
+    names = PodNames(deployment)
+    pod = podman.inspect("pod", names.pod)
+    if pod is None:
+        return None
+    container = podman.inspect("container", names.container) or {}
+    labels, state = _section(pod, "Labels"), _section(container, "State")
+    return Pod(
+        name=names.pod,
+        ours=labels.get(PROFILE_LABEL) == deployment,
+        digest=str(labels.get(HASH_LABEL, "")),
+        endpoint=_published(pod),
+        container=names.container,
+        container_id=str(container.get("Id", "")),
+        image=str(container.get("ImageName", "")),
+        state=str(state.get("Status", "missing")),
+        exit_code=_number(state.get("ExitCode")),
+        restarts=_number(container.get("RestartCount")),
+    )
+
+
+def _published(pod: Mapping[str, object]) -> Endpoint:
+    bindings = _section(_section(pod, "InfraConfig"), "PortBindings").get(f"{SERVER_PORT}/tcp")
+    first = bindings[0] if isinstance(bindings, list) and bindings else {}
+    if not isinstance(first, dict):
+        return Endpoint()
+    return Endpoint(
+        host=str(first.get("HostIp") or "0.0.0.0"),  # noqa: S104 - what podman means by none
+        port=_number(first.get("HostPort")),
+    )
+
+
+def _section(node: Mapping[str, object], key: str) -> Mapping[str, object]:
+    found = node.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, (int, str)) and str(value).isdigit() else 0

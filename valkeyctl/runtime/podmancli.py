@@ -1,0 +1,196 @@
+"""The podman command: bounded in time, deaf to our Ctrl-C, its noise taken out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from valkeyctl.errors import MissingError, ToolError
+
+_TIMEOUT = 60.0
+# How long a podman that Ctrl-C came upon may take to end what it is doing.
+_FINISH = 15.0
+# Said on machines without systemd or syslog, on success as on failure.
+_NOISE = re.compile(
+    r"unable to get systemd connection|failed to connect to syslog|Removing timer for container"
+    r"|healthchecks: dial unix|cgroup(?:s-)?v1|cgroup manager|lingering"
+)
+_LOGGED = re.compile(r'^time="[^"]*" level=\w+ msg="(?P<text>.*)"$')
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a podman command ended.
+
+    Attributes:
+        code: Its exit status.
+        out: Its standard output.
+        problem: What it complained about, without the noise; empty when nothing.
+    """
+
+    code: int
+    out: str
+    problem: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with status 0, which for `kube play` does not prove much."""
+        return self.code == 0
+
+
+class PodmanCommand:
+    """Calls podman.
+
+    Args:
+        command: The program, with options of its own where needed: ``podman``,
+            ``sudo podman``.
+    """
+
+    def __init__(self, command: str = "podman") -> None:
+        self._command = shlex.split(command) or ["podman"]
+
+    def __str__(self) -> str:
+        return shlex.join(self._command)
+
+    def run(
+        self,
+        *words: str | Path,
+        timeout: float = _TIMEOUT,
+        finish: float = _FINISH,
+        stdin: str = "",
+        folder: Path | None = None,
+    ) -> Outcome:
+        """Return how ``podman *words`` ended, whatever its status.
+
+        Args:
+            words: The command and its arguments.
+            timeout: Seconds that it may take.
+            finish: Seconds that it may go on after a Ctrl-C, which it does not see.
+            stdin: What it reads.
+            folder: Where it is run; ours by default.
+
+        Raises:
+            MissingError: There is no such command.
+            ToolError: It did not end within *timeout* seconds.
+        """
+        process = self._start(*words, folder=folder)
+        try:
+            out, problem = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            _kill(process)
+            raise ToolError(
+                f"{self} {words[0]} did not end within {timeout:g} s",
+                hint=f"Try it by hand: {self} {words[0]} --help",
+            ) from error
+        except BaseException:
+            # Killed in the middle of its work, podman leaves half a pod behind.
+            try:
+                process.communicate(timeout=finish)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+            raise
+        return Outcome(process.returncode, out, without_noise(problem))
+
+    def require(
+        self,
+        *words: str | Path,
+        timeout: float = _TIMEOUT,
+        finish: float = _FINISH,
+        stdin: str = "",
+        folder: Path | None = None,
+    ) -> str:
+        """Return what ``podman *words`` prints; see `run`.
+
+        Raises:
+            MissingError: There is no such command.
+            ToolError: It failed, or did not end in time.
+        """
+        outcome = self.run(*words, timeout=timeout, finish=finish, stdin=stdin, folder=folder)
+        if not outcome.ok:
+            what = " ".join(str(word) for word in words[:2])
+            raise ToolError(f"{self} {what} failed: {outcome.problem or f'status {outcome.code}'}")
+        return outcome.out
+
+    def inspect(self, kind: str, name: str) -> dict[str, object] | None:
+        """Return what podman knows of the pod, container or volume *name*; None without one.
+
+        Raises:
+            MissingError: There is no podman.
+            ToolError: It cannot tell, which is no proof that there is none.
+        """
+        outcome = self.run(kind, "inspect", name)
+        if not outcome.ok and "no such" in outcome.problem.lower():
+            return None
+        try:
+            found: object = json.loads(outcome.out)
+        except ValueError as error:
+            raise ToolError(
+                f"{self} {kind} inspect failed: {outcome.problem or f'status {outcome.code}'}"
+            ) from error
+        # Podman 5 answers a list for pods too.
+        if isinstance(found, list):
+            found = found[0] if found else None
+        return found if isinstance(found, dict) else None
+
+    def stream(self, *words: str | Path) -> Iterator[str]:
+        """Yield the lines that ``podman *words`` prints, to its end or to ours."""
+        process = self._start(*words, stderr=subprocess.STDOUT)
+        try:
+            assert process.stdout is not None  # noqa: S101 - asked for in _start
+            for line in process.stdout:
+                if not _NOISE.search(line):
+                    yield line.rstrip("\n")
+        finally:
+            _kill(process)
+
+    def _start(
+        self, *words: str | Path, stderr: int = subprocess.PIPE, folder: Path | None = None
+    ) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                [*self._command, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                errors="replace",
+                cwd=folder,
+                # A Ctrl-C at our terminal is ours to handle, in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise MissingError(
+                f"{self._command[0]} is not installed",
+                hint="Install podman, or use the embedded server: --runtime process",
+            ) from error
+
+
+def without_noise(text: str) -> str:
+    """Return what is worth reading of podman's standard error, on one line."""
+    lines = []
+    for raw in text.splitlines():
+        logged = _LOGGED.match(raw)
+        line = (logged["text"] if logged else raw).strip().removeprefix("Error: ")
+        if line and not _NOISE.search(line):
+            lines.append(line)
+    return "; ".join(lines)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End *process* and what it started in its own session."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
