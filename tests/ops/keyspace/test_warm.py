@@ -1,0 +1,401 @@
+"""Loading a file: what is right is readable, what is wrong is named, nothing is lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import start_server
+from tests.ops.keyspace.scripted import scripted_server
+from valkeyctl.caching import CacheService, ValkeyClient
+from valkeyctl.caching.policy import NamespacePolicy
+from valkeyctl.caching.wire import Wire
+from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import (
+    FolderError,
+    InvalidKeyError,
+    MissingError,
+    PartialError,
+    ServerReplyError,
+    UnreachableError,
+    UsageError,
+)
+from valkeyctl.ops.keyspace import warm as warm_module
+from valkeyctl.ops.keyspace.rejects import Reject
+from valkeyctl.ops.keyspace.stats import stats
+from valkeyctl.ops.keyspace.warm import WarmProgress, warm
+
+
+def lines(*documents: object) -> io.BytesIO:
+    """Return a stream of JSON lines; bytes stay as they are."""
+    return io.BytesIO(
+        b"".join(
+            (document if isinstance(document, bytes) else json.dumps(document).encode()) + b"\n"
+            for document in documents
+        )
+    )
+
+
+def record(number: int, **more: object) -> dict[str, object]:
+    """Return the document of a line."""
+    return {"namespace": "metadata", "id": f"k{number}", "value": {"n": number}, **more}
+
+
+class Stream(io.BytesIO):
+    """A stream that calls back after so many lines were read."""
+
+    def __init__(self, documents: Iterable[object], after: int, then: object) -> None:
+        super().__init__(lines(*documents).getvalue())
+        self._left = after
+        self._then = then
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left == 0 and callable(self._then):
+            self._then()
+        return super().readline(size)
+
+
+@pytest.fixture
+def full_server(wire: Wire) -> Iterator[None]:
+    """The server takes no more data."""
+    wire.call("CONFIG", "SET", "maxmemory", 1)
+    yield
+    wire.call("CONFIG", "SET", "maxmemory", 0)
+
+
+async def test_what_was_loaded_is_read_by_the_library(
+    client: ValkeyClient, endpoint: Endpoint
+) -> None:
+    """Every kind of JSON value comes back equal, under its tags and its ttl."""
+    values = ["text", 7, 2.5, None, True, [1, "two"], {"deep": [{"er": "ü"}]}, "\ud800", 2**70, ""]
+    source = lines(
+        *(
+            {"namespace": "metadata", "id": f"k{n}", "value": value}
+            for n, value in enumerate(values)
+        ),
+        {"namespace": "response", "id": "tagged", "value": 1, "ttl": 50, "tags": ["a", "b"]},
+    )
+    cache = CacheService(client, app="opencode", budget=5.0)
+
+    report = warm(endpoint, source, app="opencode")
+
+    assert (report.loaded, report.rejected, report.rejects) == (len(values) + 1, 0, ())
+    missing = object()
+    found = [await cache.get("metadata", f"k{n}", missing) for n in range(len(values))]
+    assert found == values
+    assert await cache.get("response", "tagged") == 1
+    await cache.invalidate_tag("b")
+    assert await cache.get("response", "tagged") is None
+    await cache.invalidate("metadata")
+    assert await cache.get("metadata", "k0") is None
+
+
+async def test_it_adds_to_what_the_library_wrote(client: ValkeyClient, endpoint: Endpoint) -> None:
+    """A warm-up takes over the version of the namespace; no older entry turns stale."""
+    cache = CacheService(client, app="opencode", budget=5.0)
+    await cache.set("metadata", "before", 1, ttl=60, tags=["models"])
+
+    warm(endpoint, lines(record(1, tags=["models"])), app="opencode")
+    await cache.set("metadata", "after", 2)
+
+    found = await cache.get_many("metadata", ["before", "k1", "after"])
+    assert found == {"before": 1, "k1": {"n": 1}, "after": 2}
+
+
+def test_lives_follow_the_line_or_else_the_policy(endpoint: Endpoint, wire: Wire) -> None:
+    """A ttl of the line is kept as it is, a policy's is jittered, versions outlive both."""
+    policies = {"mine": NamespacePolicy(1000, jitter=0.1)}
+    documents = [{"namespace": "mine", "id": f"k{n}", "value": 1} for n in range(50)]
+    documents.append({"namespace": "mine", "id": "own", "value": 1, "ttl": "2h"})
+
+    warm(endpoint, lines(*documents), app="a", policies=policies)
+
+    lives = [int(str(wire.call("PTTL", f"a:mine:k{n}"))) for n in range(50)]
+    own, version = (int(str(wire.call("PTTL", key))) for key in ("a:mine:own", "a:~version:mine"))
+    assert all(895_000 < life <= 1_000_000 for life in lives)
+    assert len(set(lives)) > 25
+    assert 7_190_000 < own <= 7_200_000
+    assert version > own
+    assert stats(endpoint).total.without_expiry == 0
+
+
+def test_a_version_that_is_about_to_end_is_prolonged(endpoint: Endpoint, wire: Wire) -> None:
+    """Or the entries just loaded would turn stale with it."""
+    wire.call("SET", "a:~version:metadata", b"v" * 16, "PX", 500)
+    wire.call("SET", "a:~tag:t", b"t" * 16, "PX", 500)
+
+    warm(endpoint, lines(record(1, ttl=100, tags=["t"])), app="a")
+
+    assert wire.call("GET", "a:~version:metadata") == b"v" * 16
+    assert all(
+        int(str(wire.call("PTTL", key))) > 100_000 for key in ("a:~version:metadata", "a:~tag:t")
+    )
+
+
+def test_wrong_lines_are_named_and_the_rest_is_loaded(
+    endpoint: Endpoint, wire: Wire, tmp_path: Path
+) -> None:
+    """Number and reason of each, the text of all in a file for its owner alone."""
+    source = lines(
+        record(1),
+        b"{broken",
+        b"",
+        record(2, ttl=-1),
+        {"namespace": "No", "id": "k", "value": 1},
+        {"namespace": "unknown", "id": "k", "value": 1},
+        {"namespace": "metadata", "id": "with space", "value": 1},
+        record(3, tags=[""]),
+        record(4, tags=[str(number) for number in range(33)]),
+        b"\xff\x1b",
+        record(5),
+    )
+    rejects_file = tmp_path / "rejects.jsonl"
+
+    report = warm(endpoint, source, app="opencode", rejects_file=rejects_file)
+
+    assert (report.loaded, report.rejected) == (2, 8)
+    assert [reject.line for reject in report.rejects] == [2, 4, 5, 6, 7, 8, 9, 10]
+    reasons = {reject.line: reject.reason for reject in report.rejects}
+    assert reasons[2].startswith("not JSON at character 2")
+    assert "no policy and no ttl" in reasons[6]
+    assert "33 tags are more than 32" in reasons[9]
+    assert all("\x1b" not in reason for reason in reasons.values())
+    assert report.rejects_file == rejects_file
+    assert stat.S_IMODE(rejects_file.stat().st_mode) == 0o600
+    written = [json.loads(line) for line in rejects_file.read_bytes().splitlines()]
+    assert [line["line"] for line in written] == list(reasons)
+    assert [line["text"] for line in written[:1]] == ["{broken"]
+    assert wire.call("EXISTS", "opencode:metadata:k1", "opencode:metadata:k5") == 2
+
+
+def test_only_the_first_rejects_are_kept_in_memory(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Twenty to show, all of them counted and in the file."""
+    rejects_file = tmp_path / "rejects.jsonl"
+
+    report = warm(endpoint, lines(*[b"{"] * 500), app="a", batch=7, rejects_file=rejects_file)
+
+    assert (report.loaded, report.rejected, len(report.rejects)) == (0, 500, 20)
+    assert report.rejects[-1] == Reject(20, report.rejects[0].reason)
+    assert len(rejects_file.read_bytes().splitlines()) == 500
+
+
+def test_a_run_without_rejects_leaves_no_file(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Nor one of an earlier run, which would look like this one's."""
+    rejects_file = tmp_path / "rejects.jsonl"
+    rejects_file.write_text("of before\n")
+
+    report = warm(endpoint, lines(record(1)), app="a", rejects_file=rejects_file)
+
+    assert report.rejects_file is None
+    assert not rejects_file.exists()
+
+
+def test_too_long_a_line_and_too_large_a_value_are_refused(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs itself alone, and no more memory than the bound."""
+    monkeypatch.setattr(warm_module, "LONGEST_LINE", 2048)
+    monkeypatch.setattr(warm_module, "LARGEST_VALUE", 1024)
+    source = lines(record(1, value="x" * 5000), record(2, value="x" * 1500), record(3))
+
+    report = warm(endpoint, source, app="a")
+
+    assert report.loaded == 1
+    assert [reject.reason for reject in report.rejects] == [
+        "longer than 2.0 KiB",
+        "the value of 1.5 KiB is larger than 1.0 KiB",
+    ]
+
+
+def test_many_lines_are_loaded_and_reported(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Twenty thousand lines of a file: counts, bytes and progress are exact."""
+    path = tmp_path / "entries.jsonl"
+    path.write_bytes(lines(*(record(number) for number in range(20_000))).getvalue())
+    steps: list[WarmProgress] = []
+
+    report = warm(endpoint, path, app="a", progress=steps.append)
+
+    found = stats(endpoint, "a")
+    assert report.loaded == 20_000 == found.namespaces[0].keys
+    assert [step.line for step in steps] == list(range(1_000, 20_001, 1_000))
+    assert steps[-1] == WarmProgress(20_000, 20_000, 0, path.stat().st_size, path.stat().st_size)
+    assert 0 < report.bytes < found.namespaces[0].memory_bytes
+
+
+def test_large_values_are_sent_before_they_pile_up(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is bounded by bytes as well as by lines."""
+    monkeypatch.setattr(warm_module, "_BATCH_BYTES", 10_000)
+    steps: list[WarmProgress] = []
+
+    warm(
+        endpoint,
+        lines(*(record(number, value="x" * 6_000) for number in range(4))),
+        app="a",
+        progress=steps.append,
+    )
+
+    assert [step.line for step in steps] == [2, 4]
+
+
+def test_an_empty_source_loads_nothing(endpoint: Endpoint) -> None:
+    """Which is no failure."""
+    report = warm(endpoint, lines(b"", b"  "), app="a")
+
+    assert (report.loaded, report.rejected, report.bytes) == (0, 0, 0)
+
+
+def test_a_server_that_goes_away_leaves_a_resumable_part(tmp_path: Path) -> None:
+    """The message says what is loaded, and the command it names loads the rest, once."""
+    process, endpoint = start_server(tmp_path)
+    path = tmp_path / "some entries.jsonl"
+    documents = [b"{wrong" if number == 150 else record(number) for number in range(1_000)]
+    path.write_bytes(lines(*documents).getvalue())
+    rejects_file = tmp_path / "rejects.jsonl"
+
+    def kill(step: WarmProgress) -> None:
+        if step.line == 200:
+            process.kill()
+            process.wait()
+
+    try:
+        with pytest.raises(PartialError) as caught:
+            warm(endpoint, path, app="a", batch=100, rejects_file=rejects_file, progress=kill)
+        process, endpoint = start_server(tmp_path)
+        report = warm(endpoint, path, app="a", batch=100, rejects_file=rejects_file, from_line=201)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert "after line 200 (" in str(caught.value)
+    assert "199 entries are loaded" in str(caught.value)
+    assert caught.value.hint is not None
+    assert f"keys warm '{path}' --app a --from-line 201 --rejects" in caught.value.hint
+    assert report.loaded == 800
+
+
+def test_an_interrupted_warm_up_can_go_on(endpoint: Endpoint) -> None:
+    """Ctrl-C between two lines: what is confirmed is counted, the rest is named."""
+    documents = [record(number) for number in range(100)]
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(PartialError) as caught:
+        warm(endpoint, Stream(documents, 36, interrupt), app="a", batch=10)
+    report = warm(endpoint, lines(*documents), app="a", batch=10, from_line=31)
+
+    assert "after line 30 (interrupted); 30 entries are loaded" in str(caught.value)
+    assert str(caught.value.hint).endswith("valkeyctl keys warm - --app a --from-line 31")
+    assert report.loaded == 70
+    assert stats(endpoint, "a").namespaces[0].keys == 100
+
+
+def test_an_interrupt_before_anything_is_loaded_is_no_part(endpoint: Endpoint) -> None:
+    """There is nothing to resume."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        warm(endpoint, Stream([record(1)], 1, interrupt), app="a")
+
+
+def test_a_resumed_run_goes_on_with_its_rejects(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Line numbers stay those of the file, and no line is in the rejects twice."""
+    rejects_file = tmp_path / "rejects.jsonl"
+    documents = [b"{", record(1), b"{", record(2), b"{", b"{", record(3)]
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(PartialError, match="after line 4"):
+        warm(endpoint, Stream(documents, 7, interrupt), app="a", batch=4, rejects_file=rejects_file)
+    report = warm(endpoint, lines(*documents), app="a", from_line=5, rejects_file=rejects_file)
+
+    written = [json.loads(line)["line"] for line in rejects_file.read_bytes().splitlines()]
+    assert written == [1, 3, 5, 6]
+    assert (report.loaded, report.rejected) == (1, 2)
+
+
+def test_a_full_server_is_a_sentence(endpoint: Endpoint, full_server: None) -> None:
+    """Its own, with what to do; nothing was loaded, so it is no part."""
+    with pytest.raises(ServerReplyError, match="OOM") as caught:
+        warm(endpoint, lines(record(1, tags=["t"])), app="a")
+
+    assert "maxmemory" in str(caught.value.hint)
+
+
+def test_no_entry_is_written_without_a_version() -> None:
+    """A server that can make none, and says no more, is a failure before any SET."""
+    answers = {
+        b"PEXPIRE": [b":0\r\n"],
+        b"EVAL": [b"*3\r\n$0\r\n\r\n*0\r\n:1700000000000\r\n"],
+        b"SETRANGE": [b":0\r\n"],
+        b"SET": [b"+OK\r\n"],
+    }
+
+    with (
+        scripted_server(answers) as endpoint,
+        pytest.raises(ServerReplyError, match="could not store a:~version:metadata"),
+    ):
+        warm(endpoint, lines(record(1)), app="a")
+
+
+def test_a_server_that_fills_up_leaves_a_part(endpoint: Endpoint, wire: Wire) -> None:
+    """What is loaded until then stays, and is counted."""
+
+    def fill(step: WarmProgress) -> None:
+        wire.call("CONFIG", "SET", "maxmemory", 1)
+
+    try:
+        with pytest.raises(PartialError, match=r"after line 10 .*OOM.* 10 entries"):
+            warm(endpoint, lines(*(record(n) for n in range(50))), app="a", batch=10, progress=fill)
+    finally:
+        wire.call("CONFIG", "SET", "maxmemory", 0)
+
+
+def test_what_cannot_start_is_one_sentence(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Wrong numbers, names, files and servers, each with nothing loaded."""
+    path = tmp_path / "entries.jsonl"
+    path.write_bytes(lines(record(1)).getvalue())
+
+    with pytest.raises(UsageError, match="batch is 1 or more, not 0"):
+        warm(endpoint, path, app="a", batch=0)
+    with pytest.raises(UsageError, match="from_line is 1 or more"):
+        warm(endpoint, path, app="a", from_line=0)
+    with pytest.raises(InvalidKeyError):
+        warm(endpoint, path, app="not an app")
+    with pytest.raises(MissingError, match=r"no file .*gone\.jsonl"):
+        warm(endpoint, tmp_path / "gone.jsonl", app="a")
+    with pytest.raises(FolderError, match="cannot be read"):
+        warm(endpoint, tmp_path, app="a")
+    with pytest.raises(FolderError, match="rejects file"):
+        warm(endpoint, path, app="a", rejects_file=tmp_path / "no" / "folder")
+    with pytest.raises(UsageError, match="would overwrite"):
+        warm(endpoint, path, app="a", rejects_file=path)
+    with pytest.raises(UnreachableError):
+        warm(Endpoint(port=1), path, app="a")
+
+    assert path.read_bytes() == lines(record(1)).getvalue()
+    assert stats(endpoint).total.keys == 0
+
+
+def test_a_pipe_is_a_source(endpoint: Endpoint) -> None:
+    """Standard input has no size and cannot be read twice."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as source, os.fdopen(writer, "wb") as sink:
+        sink.write(lines(record(1), record(2)).getvalue())
+        sink.close()
+
+        report = warm(endpoint, source, app="a")
+
+    assert report.loaded == 2
