@@ -1,0 +1,132 @@
+"""What a run measured: every sample, and the facts that a report needs beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from valkeyctl.bench.plan import Plan
+from valkeyctl.bench.record import ERRORS_FILE, FIELDS, SAMPLES_FILE, STAGES_FILE
+from valkeyctl.bench.scenario import Node
+from valkeyctl.bench.traffic import Traffic
+from valkeyctl.errors import FolderError, NotFoundError, ValkeyctlError
+
+RUN_FILE = "run.json"
+RUN_VERSION = 1
+DTYPE = np.dtype(list(FIELDS))
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One block that was played to its end in one arm.
+
+    Attributes:
+        arm: Index in the plan.
+        round: From 0.
+        size: Requests of the block.
+        begin: Monotonic seconds, on the samples' clock.
+        end: When the last answer had arrived.
+        origin_calls: Counted at the origin; None where it does not say.
+    """
+
+    arm: int
+    round: int
+    size: int
+    begin: float
+    end: float
+    origin_calls: int | None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Everything that one run measured.
+
+    Attributes:
+        folder: Where it is kept.
+        plan: What was asked for; secrets are ``***`` once it was read from disk.
+        traffic: What was known of the stream beforehand.
+        rows: One record for each sample, in order of completion; fields as `record` says.
+        stages: Blocks that were finished, in order.
+        errors: Texts that the field ``error`` points to, counted from 1.
+        facts: Origin, gateways, server settings, environment, times: plain JSON.
+        incomplete: Whether the run ended before its plan.
+        interrupted: ``Ctrl-C`` or ``SIGTERM`` when that ended it; empty otherwise.
+    """
+
+    folder: Path
+    plan: Plan
+    traffic: Traffic
+    rows: npt.NDArray[np.void] = field(repr=False)
+    stages: tuple[StageResult, ...] = field(repr=False)
+    errors: tuple[str, ...]
+    facts: Mapping[str, Node] = field(repr=False)
+    incomplete: bool
+    interrupted: str
+
+    def complete_rounds(self) -> list[int]:
+        """Return the rounds whose block was played to its end in every arm, ascending."""
+        played: dict[int, set[int]] = {}
+        for stage in self.stages:
+            played.setdefault(stage.round, set()).add(stage.arm)
+        return sorted(number for number, arms in played.items() if len(arms) == len(self.plan.arms))
+
+
+def load_samples(folder: Path) -> Samples:
+    """Return what the run in *folder* measured, whole or not.
+
+    Raises:
+        NotFoundError: There is no run in it.
+        FolderError: Its files cannot be read, or are no run of this version.
+    """
+    path = folder / RUN_FILE
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        _check_version(run["version"])
+        return Samples(
+            folder=folder,
+            plan=Plan.from_json(run["plan"]),
+            traffic=Traffic(**run["traffic"]),
+            rows=_rows(folder / SAMPLES_FILE),
+            stages=tuple(
+                StageResult(**line)  # type: ignore[arg-type]  # a wrong field is a TypeError
+                for line in _lines(folder / STAGES_FILE)
+            ),
+            errors=tuple(str(line) for line in _lines(folder / ERRORS_FILE)),
+            facts=run["facts"],
+            incomplete=run["incomplete"],
+            interrupted=run["interrupted"],
+        )
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"{folder} holds no benchmark run",
+            hint="Give the folder that `valkeyctl bench` named, with run.json in it",
+        ) from error
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError, ValkeyctlError) as error:
+        raise FolderError(f"{path}: is no benchmark run of this version: {error}") from error
+
+
+def _check_version(version: object) -> None:
+    if version != RUN_VERSION:
+        raise ValueError(f"version {version!r} instead of {RUN_VERSION}")
+
+
+def _rows(path: Path) -> npt.NDArray[np.void]:
+    if not path.exists():
+        return np.empty(0, DTYPE)
+    # A run that was killed may have torn its last record.
+    return np.fromfile(path, DTYPE, count=path.stat().st_size // DTYPE.itemsize)
+
+
+def _lines(path: Path) -> list[Mapping[str, object]]:
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # The same for a torn last line.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
