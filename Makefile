@@ -14,14 +14,14 @@ test: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=85
+	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=85
 
 # Quick: lint, types and the tests that take milliseconds.
 check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 --dist loadgroup -m "not slow and not podman"
+	@$(BIN)/pytest -q -n 2 -m "not slow and not podman"
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
@@ -37,3 +37,19 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
+
+# Pages that are made from the code; tests compare them.
+.PHONY: docs
+docs: $(STAMP)
+	@COLUMNS=80 $(BIN)/python -m valkeyctl.cli.reference > docs/reference/cli.md
+	@$(BIN)/python -m valkeyctl.profile.reference > docs/reference/profile.md
+	@$(BIN)/python -m tests.golden
+
+# The oldest versions that pyproject.toml allows, in an environment of their own.
+.PHONY: floors
+floors:
+	@$(PYTHON) -m venv .venv-floors
+	@$(PYTHON) tests/floors.py > .venv-floors/constraints.txt
+	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c .venv-floors/constraints.txt -e '.[dev]'
+	@.venv-floors/bin/pytest -q -n 2 -m "not slow and not podman"

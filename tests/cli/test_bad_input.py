@@ -1,0 +1,246 @@
+"""Whatever is wrong: one sentence, a next step, the right status, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.conftest import Run
+from tests.conftest import command, free_port, start_server
+from valkeyctl.endpoint import Endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place", "words"),
+    [
+        ("name: x\nmemory: [\n", "profile", "x.yaml:", "is not YAML"),
+        ("name: x\nevicton: lru\n", "profile", "x.yaml:2 evicton", "did you mean eviction"),
+        ("name: x\neviction: lru\n", "profile", "x.yaml:2 eviction", "allkeys-lru"),
+        ("name: x\nmemory:\n  limit: 12Q\n", "profile", "x.yaml:3 memory.limit", "512Mi"),
+        (
+            "name: x\nmemory:\n  limit: 64Mi\n  maxmemory: 60mb\n",
+            "memory_budget",
+            "memory.maxmemory",
+            "write auto",
+        ),
+        ("name: x\npublish: 0.0.0.0:6379\n", "profile", "x.yaml:2 publish", "authentication"),
+        ("name: x\nauth: {password: hunter2}\n", "profile", "x.yaml:2 auth.password", "${NAME}"),
+    ],
+)
+@pytest.mark.parametrize("verb", [("deploy",), ("render",), ("profiles", "validate")])
+def test_a_wrong_profile_names_file_line_key_and_what_is_allowed(
+    ctl: Run, home: Path, verb: tuple[str, ...], text: str, code: str, place: str, words: str
+) -> None:
+    """Whichever command meets it first."""
+    (home / "x.yaml").write_text(text)
+
+    done = ctl(*verb, "-p", "./x.yaml", "-o", "json")
+
+    assert done.status == 2
+    assert done.error["code"] == code
+    assert place in done.error["message"]
+    assert words in done.error["message"]
+    assert "hunter2" not in done.out
+
+
+def test_a_taken_port_is_named_and_its_owner_left_alone(ctl: Run, profile: Path) -> None:
+    """We never stop what we did not start."""
+    port = int(profile.read_text().rsplit(":", 1)[1])
+    with socket.create_server(("127.0.0.1", port)):
+        done = ctl("deploy", "-p", str(profile), "-o", "json")
+
+        assert done.status == 5
+        assert done.error["code"] == "port_taken"
+        assert str(port) in done.error["message"]
+        assert done.error["hint"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("health",),
+        ("smoke",),
+        ("keys", "ls"),
+        ("keys", "stats"),
+        ("keys", "inspect", "shop:response:x"),
+        ("keys", "flush", "response", "--yes"),
+    ],
+)
+def test_a_dead_server_is_status_three(ctl: Run, argv: tuple[str, ...]) -> None:
+    """Every command that needs one says where it looked."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+
+    done = ctl("--url", url, "--app", "shop", *argv, "-o", "json")
+
+    assert done.status == 3
+    assert done.error["code"] == "unreachable"
+    assert url.split("/")[2] in done.error["message"]
+
+
+def test_a_wrong_password_is_said_and_never_shown(ctl: Run, tmp_path: Path) -> None:
+    """Status 3, code auth."""
+    process, endpoint = start_server(tmp_path, "--requirepass", "right-one")
+    try:
+        url = f"redis://:wrong-one@{endpoint.address}/0"
+        done = ctl("--url", url, "health", "-o", "json")
+    finally:
+        process.kill()
+        process.wait()
+
+    assert done.status == 3
+    assert done.error["code"] == "auth"
+    assert "wrong-one" not in done.out + done.err
+
+
+def test_a_frozen_server_costs_the_deadline_and_no_more(ctl: Run, tmp_path: Path) -> None:
+    """It accepts the connection and never answers."""
+    process, endpoint = start_server(tmp_path)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        done = ctl("--url", endpoint.url(), "health", "--deadline", "0.3", "-o", "json")
+        took = time.monotonic() - began
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+    assert done.status == 3
+    assert took < 2
+
+
+@pytest.mark.parametrize("argv", [("deploy",), ("status",), ("down",)])
+def test_an_unusable_state_folder_is_named(
+    ctl: Run, profile: Path, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    """A file stands where the folder should be."""
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+
+    done = ctl(*argv, "-p", str(profile), "--state-dir", str(blocked), "-o", "json")
+
+    assert done.status == 5
+    assert done.error["code"] == "folder"
+    assert "blocked" in done.error["message"]
+
+
+def test_an_unwritable_output_folder_is_named(ctl: Run, home: Path) -> None:
+    """Nothing is half written."""
+    (home / "file").write_text("")
+
+    done = ctl("render", "-p", "dev", "--out", "file/deploy", "-o", "json")
+
+    assert done.status == 5
+    assert done.error["code"] == "folder"
+
+
+def test_flush_without_a_terminal_refuses(ctl: Run, endpoint: Endpoint) -> None:
+    """Status 4, and the key is still there."""
+    command(endpoint, "SET", "shop:response:a", "1")
+
+    done = ctl("--url", endpoint.url(), "--app", "shop", "keys", "flush", "response", "-o", "json")
+
+    assert done.status == 4
+    assert done.error["code"] == "refused"
+    assert "--yes" in done.error["hint"]
+    assert command(endpoint, "EXISTS", "shop:response:a") == b":1\r\n"
+
+
+def test_purge_without_a_terminal_refuses(ctl: Run, profile: Path) -> None:
+    """The server goes on."""
+    assert ctl("deploy", "-p", str(profile)).status == 0
+
+    done = ctl("down", "--purge", "-p", str(profile), "-o", "json")
+
+    assert done.status == 4
+    assert ctl("health", "-p", str(profile)).status == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--gate", "p99_speedup"),
+        ("--gate", "p42_speedup>=5"),
+        ("--arm", "a b=header:x"),
+        ("--arm", "a=nonsense:1"),
+        ("--duration", "soon"),
+        ("--rounds", "0"),
+        ("--scenario", "nonexistent"),
+        ("--trace", "nonexistent.jsonl"),
+        ("--target", "ftp://x"),
+    ],
+)
+def test_a_wrong_bench_option_is_said_before_anything_starts(
+    ctl: Run, endpoint: Endpoint, argv: tuple[str, ...]
+) -> None:
+    """A run of minutes must not end in a usage error."""
+    done = ctl("--url", endpoint.url(), "bench", *argv, "-o", "json")
+
+    assert done.status in {2, 5}
+    assert done.error["message"]
+
+
+def _start(*argv: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "valkeyctl", *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_bench_leaves_no_process_and_says_where_the_samples_are(
+    home: Path, endpoint: Endpoint, stop: signal.Signals
+) -> None:
+    """Ctrl-C in the middle of a round."""
+    out = home / "report"
+    process = _start(
+        *("--url", endpoint.url(), "bench", "--duration", "60s", "--out", str(out)),
+    )
+    deadline = time.monotonic() + 40
+    while not list(out.glob("samples*")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)  # a foreign process: there is no clock to move
+    children = _family(process)
+
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert children
+    _gone, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.15, 0.3, 0.5])
+def test_an_interrupted_deploy_leaves_a_usable_state(ctl: Run, profile: Path, delay: float) -> None:
+    """Ctrl-C at any moment: the next deploy brings the server to its profile."""
+    process = _start("deploy", "-p", str(profile))
+    time.sleep(delay)  # the moment of the Ctrl-C is the point
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode in {0, 130, -signal.SIGINT}
+    assert "Traceback" not in err or process.returncode == -signal.SIGINT
+    assert ctl("deploy", "-p", str(profile)).status == 0
+    assert ctl("health", "-p", str(profile)).status == 0

@@ -1,0 +1,203 @@
+"""Where commands are found, and where every failure becomes text and a status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from valkeyctl import __version__
+from valkeyctl.cli.commands import COMMANDS
+from valkeyctl.cli.options import global_options, take_options
+from valkeyctl.errors import InterruptedRunError, UsageError, ValkeyctlError
+
+if TYPE_CHECKING:
+    from typer._click import Command as ClickCommand
+    from typer._click import HelpFormatter
+
+_EPILOG = "Also here: -p/--profile, --url, --app, -o/--output, --state-dir, -q, -v."
+
+
+class Command(TyperCommand):
+    """A command that also takes the global options."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("epilog", None)
+        kwargs["epilog"] = kwargs["epilog"] or _EPILOG
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
+        self.params.extend(global_options(hidden=True))
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context
+        """Run the command without the global options among its arguments."""
+        take_options(ctx)
+        return super().invoke(ctx)
+
+
+class Group(TyperGroup):
+    """A noun with verbs below it, which also takes the global options."""
+
+    hide_globals = True
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
+        self.params.extend(global_options(hidden=self.hide_globals))
+        if self.hide_globals and not self.epilog:
+            self.epilog = _EPILOG
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context
+        """Note the global options, then go on to the verb."""
+        take_options(ctx)
+        return super().invoke(ctx)
+
+
+class RootGroup(Group):
+    """The top level: finds a command's module when the command is asked for."""
+
+    hide_globals = False
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
+        """Return every command's name, in the order of the help."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> ClickCommand | None:  # type: ignore[override]  # as above
+        """Return the command called *cmd_name*, importing its module; None when unknown."""
+        del ctx
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = import_module(f"valkeyctl.cli.{entry.module}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(  # type: ignore[override]  # as above
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, ClickCommand | None, list[str]]:
+        """Find the command; an unknown one is answered with the nearest name."""
+        try:
+            return self._click_resolve_command(ctx, args)
+        except TyperException as error:
+            near = get_close_matches(args[0], list(COMMANDS), n=1)
+            if near and args[0] not in COMMANDS:
+                error.message = f"{error.message.rstrip('.')}; did you mean {near[0]}?"
+            raise
+
+    def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]  # as above
+        """Write the commands by task, from the table alone."""
+        del ctx
+        for panel in dict.fromkeys(entry.panel for entry in COMMANDS.values()):
+            rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.panel == panel]
+            with formatter.section(panel):
+                formatter.write_dl(rows, col_max=12)
+
+
+def new_app(text: str | None = None) -> typer.Typer:
+    """Return an app for one command (no *text*), or for a noun with verbs (its help)."""
+    if text is None:
+        return typer.Typer(add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(
+        cls=Group, help=text, add_completion=False, rich_markup_mode=None, no_args_is_help=True
+    )
+
+    # A callback makes it a group even while it has a single verb.
+    @app.callback(help=text)
+    def _noun() -> None:
+        pass
+
+    return app
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"valkeyctl {__version__}")
+        raise typer.Exit
+
+
+def root() -> typer.Typer:
+    """Return the whole command line."""
+    app = typer.Typer(
+        cls=RootGroup,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 88},
+        epilog="Exit codes: 0 done, 1 found something, 2 usage, 3 no server, 4 needs --yes, "
+        "5 missing or failed, 7 resumable, 8 gate failed, 9 inconclusive, 130 interrupted.",
+    )
+
+    @app.callback()
+    def _root(
+        version: bool = typer.Option(
+            False, "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
+    ) -> None:
+        """Deploy a Valkey cache, operate it by namespace, and measure what it buys."""
+
+    return app
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return the status that the process ends with.
+
+    Every `ValkeyctlError`, wrong usage and interruption becomes one sentence on
+    standard error, or one envelope on standard output with ``-o json``. Anything
+    else is a bug and keeps its traceback.
+    """
+    _end_on_sigterm()
+    command = typer.main.get_command(root())
+    try:
+        status = command.main(list(argv), prog_name="valkeyctl", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep the interpreter quiet about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail(InterruptedRunError("interrupted"), argv)
+    except typer.Abort:
+        return _fail(InterruptedRunError("interrupted"), argv)
+    except ValkeyctlError as error:
+        return _fail(error, argv)
+    except TyperException as error:
+        return _usage(error, argv)
+    if status == 130:  # typer turns a KeyboardInterrupt into this status
+        return _fail(InterruptedRunError("interrupted"), argv)
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: TyperException, argv: Sequence[str]) -> int:
+    ctx = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.format_message(), err=True)
+        return 2
+    text = error.format_message().rstrip(".")
+    path = ctx.command_path if ctx is not None else "valkeyctl"
+    sentence = text[:1].lower() + text[1:] if text[:2] != text[:2].upper() else text
+    return _fail(UsageError(sentence, hint=f"See what it takes: {path} --help"), argv)
+
+
+def _fail(error: ValkeyctlError, argv: Sequence[str]) -> int:
+    from valkeyctl.cli.output import print_error  # only on failure
+
+    print_error(error, argv)
+    return error.exit_code
+
+
+def _end_on_sigterm() -> None:
+    """Make SIGTERM unwind the stack as Ctrl-C does, so that nothing is left running."""
+
+    def interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    handler: Callable[[int, FrameType | None], NoReturn] = interrupt
+    signal.signal(signal.SIGTERM, handler)

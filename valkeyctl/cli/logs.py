@@ -1,0 +1,34 @@
+"""``valkeyctl logs``: what the server wrote."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from valkeyctl.cli import target
+from valkeyctl.cli.boundary import Command, new_app
+from valkeyctl.cli.options import Output, options
+from valkeyctl.cli.output import show
+
+app = new_app()
+
+
+@app.command(cls=Command)
+def logs(
+    ctx: typer.Context,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, at most.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
+) -> None:
+    """Show what the server wrote."""
+    from valkeyctl.ops.logs import read_logs
+
+    name = target.profile(ctx).name
+    found = read_logs(name, target.state(ctx), lines=lines, follow=follow)
+    if options(ctx).output in {Output.TABLE, Output.NAME} or follow:
+        for line in found:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        return
+    show(ctx, {"name": name, "lines": list(found)}, human=lambda _: None)

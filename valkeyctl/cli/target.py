@@ -1,0 +1,104 @@
+"""Which profile, server, state folder and application a command works with.
+
+A flag wins over the environment, and the environment over the profile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from valkeyctl.cli.options import options
+from valkeyctl.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from valkeyctl.caching import NamespacePolicy
+    from valkeyctl.ops.statefolder import StateFolder
+    from valkeyctl.profile import Profile
+    from valkeyctl.profile.schema import BenchDefaults
+
+DEFAULT_PROFILE = "default"
+
+
+def profile_name(ctx: typer.Context) -> str:
+    """Return the profile that the user named, or the default one."""
+    return options(ctx).profile or os.environ.get("VALKEYCTL_PROFILE") or DEFAULT_PROFILE
+
+
+def profile(ctx: typer.Context) -> Profile:
+    """Return the checked profile to work with."""
+    from valkeyctl.profile import load  # pydantic costs 80 ms
+
+    return load(profile_name(ctx))
+
+
+def state(ctx: typer.Context) -> StateFolder:
+    """Return the folder that our own files live in."""
+    from valkeyctl.ops.statefolder import StateFolder  # only where used
+
+    said = options(ctx).state_dir
+    return StateFolder(said) if said else StateFolder.default(os.environ)
+
+
+def given_url(ctx: typer.Context) -> str | None:
+    """Return the server's URL as the user gave it; a profile given by flag wins over variables."""
+    said = options(ctx)
+    if said.url:
+        return said.url
+    if said.profile:
+        return None
+    return os.environ.get("VALKEYCTL_URL") or os.environ.get("CACHE_URL") or None
+
+
+def endpoint(ctx: typer.Context) -> Endpoint:
+    """Return the server to work with: the URL given, else where the profile publishes."""
+    url = given_url(ctx)
+    if url:
+        return Endpoint.parse(url)
+    chosen = profile(ctx)
+    return Endpoint(host=chosen.host, port=chosen.port, tls=chosen.tls.enabled)
+
+
+def app_name(ctx: typer.Context) -> str:
+    """Return the first part of every key: ``--app``, else the profile's."""
+    said = options(ctx).app
+    return said or profile(ctx).app
+
+
+def app_filter(ctx: typer.Context) -> str | None:
+    """Return the application to look at, or None for every one: the user named none."""
+    said = options(ctx)
+    if said.app or said.profile or (not given_url(ctx)):
+        return app_name(ctx)
+    return None
+
+
+def policies(profile: Profile) -> dict[str, NamespacePolicy]:
+    """Return how long the entries of each namespace live, by the profile."""
+    from valkeyctl.caching import NamespacePolicy
+
+    return {
+        name: NamespacePolicy(ttl=policy.ttl, jitter=policy.jitter)
+        for name, policy in profile.namespaces.items()
+    }
+
+
+def bench_defaults(ctx: typer.Context) -> BenchDefaults:
+    """Return the profile's defaults for a load run; the schema's where a URL was given."""
+    from valkeyctl.profile.schema import BenchDefaults
+
+    return BenchDefaults() if given_url(ctx) else profile(ctx).bench
+
+
+def forgetter(endpoint: Endpoint) -> Callable[[str], None]:
+    """Return what removes the answers that a load run stored under its own application."""
+
+    def forget(app: str) -> None:
+        from valkeyctl.ops.keyspace.flush import flush
+
+        flush(endpoint, app, "response")
+
+    return forget
