@@ -117,6 +117,7 @@ async def main() -> None:
     options = "host port upstream seed speedup app cache-budget ttl log-level"
     for option in options.split():
         parser.add_argument(f"--{option}", required=True)
+    parser.add_argument("--parent")
     given = parser.parse_args()
     assert os.environ["VALKEYCTL_URL"].startswith("redis")
     state = State()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -174,3 +175,29 @@ def test_it_listens_on_ipv6() -> None:
     """The family follows from the address."""
     with _listen("::1", 0) as listener:
         assert listener.family == socket.AF_INET6
+
+
+def test_a_gateway_ends_with_the_process_that_started_it(endpoint: Endpoint) -> None:
+    """A benchmark that is killed leaves no gateway behind."""
+    starter = (
+        "import os, subprocess, sys, time\n"
+        "words = [sys.executable, '-m', 'valkeyctl', 'gateway', 'serve', '--port', '0']\n"
+        "words += ['--app', 't', '--parent', str(os.getpid())]\n"
+        "subprocess.Popen(words, stderr=sys.stderr)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", starter],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "VALKEYCTL_URL": endpoint.url()},
+    )
+    assert parent.stderr is not None
+    while json.loads(parent.stderr.readline())["event"] != "ready":
+        pass
+
+    parent.kill()
+    last = [json.loads(line)["event"] for line in parent.stderr]  # ends when both have ended
+    parent.wait()
+
+    assert last[-1] == "stopped"

@@ -172,6 +172,8 @@ class Gateway:
             [
                 *self._target.command,
                 *("--host", "127.0.0.1", "--port", str(self.port), "--app", self.plan.app),
+                # Killed, we could not end it.
+                *("--parent", str(os.getpid())),
                 *self._common,
             ],
             log=self._log,

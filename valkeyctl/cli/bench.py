@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -93,7 +92,8 @@ def bench(
         str, typer.Option("--upstream", help="Origin behind the gateway: URL or simulated.")
     ] = "simulated",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the report goes.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the report goes; default: our own files."),
     ] = None,
     gate: Annotated[
         list[str] | None,
@@ -140,7 +140,7 @@ def bench(
         server=server_facts(cache) if cache else {},
         forget=target.forgetter(cache) if cache else None,
     )
-    folder = out or Path(tempfile.mkdtemp(prefix="valkeyctl-bench-"))
+    folder = out or target.new_report(ctx, plan.scenario.name)
     with progress(ctx, "bench") as bar:
         found = measure(plan, goal, folder, partial(follow, bar))
     # A run that fails raises; one that ends early with a report was stopped.

@@ -22,7 +22,7 @@ from valkeyctl.cli.options import Output, options
 from valkeyctl.cli.output import say, show, stdout_console
 from valkeyctl.cli.progress import progress
 from valkeyctl.cli.tables import print_keyspace
-from valkeyctl.cli.target import forgetter, policies
+from valkeyctl.cli.target import forgetter, new_report, policies
 from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def demo(
         str, typer.Option("--duration", help="Length of the benchmark, such as 30s.")
     ] = "30s",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the report goes.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the report goes; default: our own files."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same requests.")] = 1,
 ) -> None:
@@ -93,7 +94,7 @@ def demo(
     began = time.monotonic()
     shown = _Steps(ctx, count=6)
     profile = _demo_profile()
-    folder = out or Path(tempfile.mkdtemp(prefix="valkeyctl-demo-"))
+    folder = out or new_report(ctx, "demo")
     # Its own state folder: the demo never meets a deployment of yours.
     with tempfile.TemporaryDirectory(prefix="valkeyctl-demo-state-") as scratch:
         state = StateFolder(Path(scratch))

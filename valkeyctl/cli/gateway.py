@@ -43,6 +43,9 @@ def serve(
     speedup: Annotated[
         float, typer.Option("--speedup", min=0.001, help="Divides the simulated LLM's times.")
     ] = 1.0,
+    parent: Annotated[
+        int | None, typer.Option("--parent", hidden=True, help="Stop when this process is gone.")
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level")] = LogLevel.INFO,
 ) -> None:
     """Serve LLM clients: identical questions are answered once.
@@ -77,6 +80,7 @@ def serve(
             cache_budget=budget,
             seed=seed,
             speedup=speedup,
+            parent=parent,
             log_level=log_level.value,
         )
     )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -102,3 +104,9 @@ def forgetter(endpoint: Endpoint) -> Callable[[str], None]:
         flush(endpoint, app, "response")
 
     return forget
+
+
+def new_report(ctx: typer.Context, name: str) -> Path:
+    """Return a folder for the report of a run called *name*; it is not made yet."""
+    began = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return state(ctx).root / "reports" / f"{began}-{name}-{os.getpid()}"

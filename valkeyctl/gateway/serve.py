@@ -12,7 +12,6 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from structlog.typing import FilteringBoundLogger
 
 from valkeyctl.errors import PortTakenError, StartError
 from valkeyctl.gateway.app import create_app
@@ -65,7 +64,7 @@ def serve(settings: GatewaySettings) -> None:
                 journal.warning("anyone who reaches this address spends the upstream key", url=url)
             journal.info("ready", url=url, pid=os.getpid(), upstream=settings.upstream_base)
 
-        server = _Server(config, ready=ready, journal=journal)
+        server = _Server(config, ready=ready, parent=settings.parent)
         try:
             server.run(sockets=[listener])
         except SystemExit as error:
@@ -78,15 +77,21 @@ class _Server(uvicorn.Server):
     """uvicorn, saying when it listens and returning after a signal."""
 
     def __init__(
-        self, config: uvicorn.Config, *, ready: Callable[[], None], journal: FilteringBoundLogger
+        self, config: uvicorn.Config, *, ready: Callable[[], None], parent: int | None
     ) -> None:
         super().__init__(config)
         self._ready = ready
-        self._journal = journal
+        self._parent = parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        # uvicorn asks ten times a second. A parent that was killed cannot end us.
+        if self._parent is not None and os.getppid() != self._parent:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
         # Not passed on to _captured_signals: uvicorn raises those again after its

@@ -48,6 +48,8 @@ class GatewaySettings:
         grace: How long running requests may go on after SIGTERM.
         max_body_bytes: Largest request.
         max_reply_bytes: Largest answer of the provider that is not a stream.
+        parent: Process id to live with: when it is no longer our parent, the gateway
+            stops as after SIGTERM; None lives on.
         log_level: Least severe line that is written to stderr; each request is ``info``.
 
     Raises:
@@ -74,6 +76,7 @@ class GatewaySettings:
     grace: float = 30.0
     max_body_bytes: int = 10 * 2**20
     max_reply_bytes: int = 32 * 2**20
+    parent: int | None = None
     log_level: str = "info"
 
     def __post_init__(self) -> None:
