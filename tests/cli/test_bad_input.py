@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, servers
 from tests.conftest import command, free_port, start_server
 from valkeyctl.endpoint import Endpoint
 
@@ -204,6 +205,12 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def _played(out: Path) -> int:
+    """Return how many blocks of a bench run are over."""
+    stages = out / "stages.jsonl"
+    return len(stages.read_text().splitlines()) if stages.exists() else 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_bench_leaves_no_process_and_says_where_the_samples_are(
@@ -212,19 +219,20 @@ def test_an_interrupted_bench_leaves_no_process_and_says_where_the_samples_are(
     """Ctrl-C in the middle of a round."""
     out = home / "report"
     process = _start(
-        *("--url", endpoint.url(), "bench", "--duration", "60s", "--out", str(out)),
+        *("--url", endpoint.url(), "bench", "--duration", "60s", "--out", str(out), "-o", "json"),
     )
     deadline = time.monotonic() + 40
-    while not list(out.glob("samples*")) and time.monotonic() < deadline:
+    while _played(out) < 3 and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)  # a foreign process: there is no clock to move
     children = _family(process)
 
     process.send_signal(stop)
-    _, err = process.communicate(timeout=30)
+    printed, err = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert "Traceback" not in err
+    assert json.loads(printed)["status"] == "fail"  # one object, whether or not a round was done
     assert children
     _gone, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
@@ -243,4 +251,35 @@ def test_an_interrupted_deploy_leaves_a_usable_state(ctl: Run, profile: Path, de
     assert process.returncode in {0, 130, -signal.SIGINT}
     assert "Traceback" not in err or process.returncode == -signal.SIGINT
     assert ctl("deploy", "-p", str(profile)).status == 0
+    assert ctl("health", "-p", str(profile)).status == 0
+
+
+def test_a_full_disk_behind_the_output_is_one_sentence() -> None:
+    """`valkeyctl ... > /dev/full`."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "valkeyctl", "profiles", "ls", "-o", "json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
+
+
+def test_a_frozen_server_is_replaced(ctl: Run, profile: Path) -> None:
+    """Deploy brings it to its profile although its process is there."""
+    profile.write_text(profile.read_text() + "stop: {grace: 1s}\n")
+    ctl("deploy", "-p", str(profile))
+    frozen = servers(profile.parents[1])
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+
+    status = ctl("status", "-p", str(profile))
+    done = ctl("deploy", "-p", str(profile))
+
+    assert status.status == 1
+    assert done.status == 0, done.err
     assert ctl("health", "-p", str(profile)).status == 0

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Run
 from valkeyctl.cli import output
 from valkeyctl.cli.boundary import run
 from valkeyctl.cli.commands import COMMANDS
+from valkeyctl.cli.hints import with_selection
 from valkeyctl.cli.reference import command_paths
 from valkeyctl.errors import StartError, UnreachableError, ValkeyctlError
 
@@ -95,6 +97,8 @@ def test_global_options_work_before_and_after_the_subcommand(
         ["keys", "-o", "json", "flsh", "x"],
         ["-ojson", "gateway", "serve", "--port", "99999"],
         ["--output=json", "profiles", "show", "a", "b", "c"],
+        ["-o", "json", "keys"],
+        ["-qojson", "nonsense"],
     ],
 )
 def test_wrong_usage_is_an_envelope_too(
@@ -188,3 +192,45 @@ def test_every_failure_has_its_status_and_is_documented() -> None:
 def test_unreachable_has_a_next_step_by_itself() -> None:
     """The commonest failure at three in the morning never comes without a hint."""
     assert UnreachableError("no answer").hint
+
+
+@pytest.mark.parametrize("verb", ["deploy", "status", "down", "restart", "logs"])
+def test_a_url_is_no_deployment(ctl: Run, verb: str) -> None:
+    """What works on a deployment must not take the default one for the server at a URL."""
+    done = ctl("--url", "redis://127.0.0.1:1/0", verb, "-o", "json")
+
+    assert done.status == 2
+    assert "deployment" in done.error["message"]
+
+
+@pytest.mark.parametrize("option", ["--profile", "--url"])
+def test_an_empty_selection_is_not_the_default(ctl: Run, option: str) -> None:
+    """`-p "$UNSET"` in a script names nothing, and so does nothing."""
+    assert ctl(option, "", "health").status == 2
+
+
+@pytest.mark.parametrize(
+    ("hint", "argv", "expected"),
+    [
+        ("Stop it first: valkeyctl down", ["-p", "shop", "x"], "-p shop"),
+        ("Go on: valkeyctl keys warm f --app a", ["--app", "a", "--url", "redis://h"], "--url"),
+        ("Stop it: valkeyctl down -p shop", ["--profile=shop", "x"], ""),
+        ("See what it takes: valkeyctl keys --help", ["-p", "shop"], ""),
+    ],
+)
+def test_a_hint_names_the_deployment_that_was_meant(
+    hint: str, argv: list[str], expected: str
+) -> None:
+    """Followed to the letter it must not reach another one."""
+    added = with_selection(hint, argv).removeprefix(hint)
+
+    assert expected in added.replace("--profile", "-p")
+    assert bool(added) is bool(expected)
+
+
+def test_a_hint_never_repeats_a_password() -> None:
+    """The URL of the command line may hold one."""
+    hint = with_selection("Again: valkeyctl keys ls", ["--url", "redis://:hunter2@h/0"])
+
+    assert "hunter2" not in hint
+    assert "redis://:***@h:6379/0" in hint

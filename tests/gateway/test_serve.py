@@ -199,5 +199,6 @@ def test_a_gateway_ends_with_the_process_that_started_it(endpoint: Endpoint) -> 
     parent.kill()
     last = [json.loads(line)["event"] for line in parent.stderr]  # ends when both have ended
     parent.wait()
+    parent.stderr.close()
 
     assert last[-1] == "stopped"

@@ -53,7 +53,11 @@ def bench(
     ] = None,
     application: Annotated[
         str | None,
-        typer.Option("--target", metavar="URL", help="Your application; default: our gateway."),
+        typer.Option(
+            "--target",
+            metavar="URL",
+            help="Base URL of your application; the scenario's path is added.",
+        ),
     ] = None,
     arm: Annotated[
         list[str] | None,
@@ -76,7 +80,8 @@ def bench(
         int | None, typer.Option("--users", help="Closed loop: users who wait for answers.")
     ] = None,
     duration: Annotated[
-        str | None, typer.Option("--duration", help="Length of the whole run, such as 30s.")
+        str | None,
+        typer.Option("--duration", help="Length of the run, such as 30s; a trace is played whole."),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", help="Blocks, each played in every arm.")
@@ -111,9 +116,16 @@ def bench(
     from valkeyctl.bench.gate import Gate
     from valkeyctl.bench.plan import Plan, parse_arm
     from valkeyctl.bench.run import Target, check_extras
+    from valkeyctl.gateway.settings import GatewaySettings
     from valkeyctl.ops.serverfacts import server_facts
 
     check_extras()
+    # An upstream that the gateway would refuse is refused before anything starts.
+    GatewaySettings(upstream=upstream)
+    if users is not None and (rate is not None or trace is not None):
+        raise UsageError(
+            "an open loop has no users", hint="Leave out --users, or --rate and --trace"
+        )
     gates = [Gate.parse(text) for text in gate or ()]
     defaults = target.bench_defaults(ctx)
     traced = trace is not None
@@ -215,7 +227,10 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="Folder of a finished run.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Folder of another.")],
 ) -> None:
-    """Compare two finished runs: unpaired, so weaker than two arms of one run."""
+    """Compare two finished runs.
+
+    They are no pairs, so this is weaker than two arms of one run.
+    """
     from valkeyctl.bench.compare import compare as weigh
     from valkeyctl.bench.samples import load_samples
     from valkeyctl.cli.verdicts import print_comparison

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,12 +19,14 @@ from typer.exceptions import TyperException
 from valkeyctl import __version__
 from valkeyctl.cli.commands import COMMANDS
 from valkeyctl.cli.options import global_options, take_options
-from valkeyctl.errors import InterruptedRunError, UsageError, ValkeyctlError
+from valkeyctl.errors import FolderError, InterruptedRunError, UsageError, ValkeyctlError
 
 if TYPE_CHECKING:
     from typer._click import Command as ClickCommand
     from typer._click import HelpFormatter
 
+# A full disk, a spent quota or a file that may grow no more, behind a redirection.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _EPILOG = "Also here: -p/--profile, --url, --app, -o/--output, --state-dir, -q, -v."
 
 
@@ -63,6 +66,13 @@ class RootGroup(Group):
     """The top level: finds a command's module when the command is asked for."""
 
     hide_globals = False
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # as above
+        """Run a command; Ctrl-C becomes a failure like any other, told apart from a status."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptedRunError("interrupted") from error
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
         """Return every command's name, in the order of the help."""
@@ -159,8 +169,7 @@ def run(argv: Sequence[str]) -> int:
         status = command.main(list(argv), prog_name="valkeyctl", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; keep the interpreter quiet about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # the reader (head, less) has seen enough
         return 0
     except KeyboardInterrupt:
         return _fail(InterruptedRunError("interrupted"), argv)
@@ -170,25 +179,42 @@ def run(argv: Sequence[str]) -> int:
         return _fail(error, argv)
     except TyperException as error:
         return _usage(error, argv)
-    if status == 130:  # typer turns a KeyboardInterrupt into this status
-        return _fail(InterruptedRunError("interrupted"), argv)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _discard_output()
+        # Said on standard error whatever was asked for: the other one is full.
+        full = f"standard output cannot be written: {error.strerror}"
+        return _fail(FolderError(full, hint="Make room for it"), ())
     return status if isinstance(status, int) else 0
 
 
+def _discard_output() -> None:
+    """Keep the interpreter from complaining, at its end, of output that nobody takes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _usage(error: TyperException, argv: Sequence[str]) -> int:
+    from valkeyctl.cli.output import wants_object
+
     ctx = getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(error.format_message(), err=True)
-        return 2
     text = error.format_message().rstrip(".")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if not wants_object(argv):
+            typer.echo(text, err=True)
+            return 2
+        text = "a command is missing"
     path = ctx.command_path if ctx is not None else "valkeyctl"
     sentence = text[:1].lower() + text[1:] if text[:2] != text[:2].upper() else text
     return _fail(UsageError(sentence, hint=f"See what it takes: {path} --help"), argv)
 
 
 def _fail(error: ValkeyctlError, argv: Sequence[str]) -> int:
+    from valkeyctl.cli.hints import with_selection
     from valkeyctl.cli.output import print_error  # only on failure
 
+    if error.hint:
+        error.hint = with_selection(error.hint, argv)
     print_error(error, argv)
     return error.exit_code
 

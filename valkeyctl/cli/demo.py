@@ -23,6 +23,7 @@ from valkeyctl.cli.output import say, show, stdout_console
 from valkeyctl.cli.progress import progress
 from valkeyctl.cli.tables import print_keyspace
 from valkeyctl.cli.target import forgetter, new_report, policies
+from valkeyctl.errors import InterruptedRunError
 from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ def demo(
         took = format_duration(time.monotonic() - began)
         console.print(f"done in {took}; the server is down again, nothing is left running")
 
-    show(ctx, found.to_json(), human=human)
+    show(ctx, found.to_json(), human=human, status="fail" if found.incomplete else "ok")
+    if found.incomplete:
+        raise typer.Exit(InterruptedRunError.exit_code)
 
 
 class _Steps:

@@ -54,7 +54,7 @@ def deploy(
     """
     from valkeyctl.ops import deploy as ops
 
-    profile = target.profile(ctx)
+    profile = target.deployment(ctx)
     wanted = runtime.value if runtime else profile.runtime
     found = ops.deploy(
         profile,

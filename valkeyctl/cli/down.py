@@ -28,7 +28,7 @@ def down(
     """Stop a server; its data stays unless --purge."""
     from valkeyctl.ops.deploy import take_down
 
-    name = target.profile(ctx).name
+    name = target.deployment(ctx).name
     state = target.state(ctx)
     if dry_run:
         planned = {"name": name, "would_stop": True, "would_purge": purge}

@@ -34,11 +34,14 @@ def print_health(console: Console, report: HealthReport) -> None:
 def health(
     ctx: typer.Context,
     deadline: Annotated[
-        float, typer.Option("--deadline", min=0.05, help="Seconds to wait for an answer.")
+        float, typer.Option("--deadline", min=0.05, max=3600, help="Seconds to wait for an answer.")
     ] = 2.0,
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
     every: Annotated[
-        float, typer.Option("--every", min=0.1, help="Seconds between two looks, with --watch.")
+        float,
+        typer.Option(
+            "--every", min=0.1, max=86400, help="Seconds between two looks, with --watch."
+        ),
     ] = 2.0,
 ) -> None:
     """Say whether a server can take traffic (status 1 when it cannot)."""

@@ -105,7 +105,10 @@ def inspect(
     ctx: typer.Context,
     key: Annotated[str, typer.Argument(help="The key, as `keys ls` shows it.")],
 ) -> None:
-    """Show one key: entry, tags, version, TTL, size and a preview (status 1 when absent)."""
+    """Show one key: entry, tags, TTL, size, preview.
+
+    Status 1 when there is no such key.
+    """
     from valkeyctl.ops.keyspace.inspect import inspect_key
 
     found = inspect_key(target.endpoint(ctx), key)
@@ -126,7 +129,10 @@ def warm(
     ] = None,
     from_line: Annotated[int, typer.Option("--from-line", min=1, help="Go on at this line.")] = 1,
 ) -> None:
-    """Load entries from a file; wrong lines are reported (status 1), the rest is loaded."""
+    """Load entries from a file of JSON lines.
+
+    Wrong lines are reported with their number (status 1), the rest is loaded.
+    """
     from valkeyctl.ops.keyspace.warm import warm as load_entries
 
     profile = target.profile(ctx)
@@ -168,7 +174,10 @@ def flush(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Empty a namespace: readers see it at once, then the memory is given back."""
+    """Empty a namespace, and give its memory back.
+
+    Its version goes first, so that readers see it at once.
+    """
     from valkeyctl.ops.keyspace.flush import flush as empty
     from valkeyctl.ops.keyspace.flush import plan_flush
 

@@ -10,7 +10,7 @@ import typer
 from valkeyctl.cli import target
 from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.options import Output, options
-from valkeyctl.cli.output import show
+from valkeyctl.cli.output import show, stream
 
 app = new_app()
 
@@ -24,9 +24,12 @@ def logs(
     """Show what the server wrote."""
     from valkeyctl.ops.logs import read_logs
 
-    name = target.profile(ctx).name
+    name = target.deployment(ctx).name
     found = read_logs(name, target.state(ctx), lines=lines, follow=follow)
-    if options(ctx).output in {Output.TABLE, Output.NAME} or follow:
+    if follow and options(ctx).output not in {Output.TABLE, Output.NAME}:
+        stream(ctx, ({"line": line} for line in found))
+        return
+    if options(ctx).output in {Output.TABLE, Output.NAME}:
         for line in found:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ENVELOPE_VERSION = 1
+# -ojson, and -qojson: flags before it in one word.
+_BUNDLED = re.compile(r"^-[qv]*o(?=.)")
 Status = Literal["ok", "warn", "fail"]
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
@@ -100,7 +103,8 @@ def _write(envelope: Mapping[str, Plain], output: Output) -> None:
     else:
         indent = 2 if output is Output.JSON else None
         text = json.dumps(envelope, indent=indent, ensure_ascii=False) + "\n"
-    sys.stdout.write(text)
+    # Bytes that were no text when they came in (a file name) must not leave as such.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
     sys.stdout.flush()
 
 
@@ -109,6 +113,7 @@ def stream(ctx: typer.Context, rows: Iterable[object]) -> None:
     del ctx
     for row in rows:
         sys.stdout.write(json.dumps(plain(row), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
 
 
 def print_names(names: Iterable[str]) -> None:
@@ -163,10 +168,17 @@ def library_logs(ctx: typer.Context) -> None:
     )
 
 
+def wants_object(argv: Sequence[str]) -> bool:
+    """Say whether *argv* asks for a form that programs read."""
+    return _asked_output(argv) in {Output.JSON, Output.YAML, Output.JSONL}
+
+
 def print_error(error: ValkeyctlError, argv: Sequence[str]) -> None:
     """Print a failure: an envelope where JSON was asked for, else one sentence."""
     output = _asked_output(argv)
-    if output in {Output.JSON, Output.YAML, Output.JSONL}:
+    if wants_object(argv):
+        if output is Output.JSON and "--watch" in argv:
+            output = Output.JSONL  # one envelope a line, to the last
         failure: dict[str, Plain] = {
             "code": error.code,
             "message": str(error),
@@ -200,8 +212,8 @@ def _asked_output(argv: Sequence[str]) -> Output:
             if word in {"-o", "--output"}
             else word.removeprefix("--output=")
             if word.startswith("--output=")
-            else word[2:]
-            if word.startswith("-o") and not word.startswith("--")
+            else _BUNDLED.sub("", word)
+            if _BUNDLED.match(word)
             else ""
         )
         if value in set(Output):

@@ -84,7 +84,10 @@ def show_profile(ctx: typer.Context, name: Name = None) -> None:
 
 @app.command(cls=Command)
 def validate(ctx: typer.Context, name: Name = None) -> None:
-    """Check a profile: file, line, key, what is wrong, and what is allowed (status 2)."""
+    """Check a profile, and prove its memory budget.
+
+    A mistake is named by file, line and key, with what is allowed (status 2).
+    """
     from valkeyctl.profile import load, locate
     from valkeyctl.render import render
 

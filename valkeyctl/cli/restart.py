@@ -19,5 +19,6 @@ def restart(ctx: typer.Context) -> None:
     """Stop a server cleanly and start it again."""
     from valkeyctl.ops.deploy import restart as again
 
-    found = again(target.profile(ctx).name, target.state(ctx), progress=partial(say, ctx))
+    profile = target.deployment(ctx)
+    found = again(profile.name, target.state(ctx), partial(say, ctx), runtime=profile.runtime)
     show(ctx, found, human=partial(print_deployment, found=found), names=[found.name])

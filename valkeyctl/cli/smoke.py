@@ -29,7 +29,8 @@ def smoke(
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML here.")
     ] = None,
     deadline: Annotated[
-        float, typer.Option("--deadline", min=0.05, help="Seconds that one call may take.")
+        float,
+        typer.Option("--deadline", min=0.05, max=3600, help="Seconds that one call may take."),
     ] = 2.0,
 ) -> None:
     """Run the CI smoke checks: set, get, TTL, flush, reconnect (status 1 on a failure)."""

@@ -22,8 +22,8 @@ def status(ctx: typer.Context) -> None:
     """Say what runs and how it differs from its profile (status 1 when it does)."""
     from valkeyctl.ops.status import status as look
 
-    found = look(target.profile(ctx), target.state(ctx))
-    good = found.running and not found.drift
+    found = look(target.deployment(ctx), target.state(ctx))
+    good = found.running and not found.drift and not found.warnings
 
     def human(console: Console) -> None:
         state = "running" if found.running else "not running"

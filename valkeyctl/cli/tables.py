@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from valkeyctl.ops.keyspace.listing import KeyRow
 
 
+_SHOWN_KEY = 160  # characters; a key may have 512 bytes, a foreign one any number
+
+
 def print_rows(rows: Iterable[KeyRow]) -> None:
     """Print keys as they come; the key last, so that no long one breaks the columns."""
-    sys.stdout.write(f"{'TYPE':<8}{'TTL':>10}{'SIZE':>12}  KEY\n")
-    for row in rows:
+    for number, row in enumerate(rows):
+        if not number:
+            sys.stdout.write(f"{'TYPE':<8}{'TTL':>10}{'SIZE':>12}  KEY\n")
         ttl = "-" if row.ttl_s is None else format_duration(row.ttl_s)
         size = format_size(row.memory_bytes)
         sys.stdout.write(f"{row.type:<8}{ttl:>10}{size:>12}  {row.display}\n")
@@ -130,6 +134,7 @@ def print_flush_plan(console: Console, plan: FlushPlan) -> None:
     line = f"{plan.app}:{plan.namespace}: {several(plan.keys, 'key')}, about {memory}"
     console.print(line, markup=False, soft_wrap=True)
     for key in plan.sample:
-        console.print(f"  {key}", markup=False, soft_wrap=True)
+        shown = key if len(key) <= _SHOWN_KEY else f"{key[:_SHOWN_KEY]}…"
+        console.print(f"  {shown}", markup=False, soft_wrap=True)
     if plan.keys > len(plan.sample):
         console.print(f"  and {plan.keys - len(plan.sample):,} more", markup=False)

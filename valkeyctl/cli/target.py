@@ -15,6 +15,7 @@ import typer
 
 from valkeyctl.cli.options import options
 from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import UsageError
 
 if TYPE_CHECKING:
     from valkeyctl.caching import NamespacePolicy
@@ -27,7 +28,12 @@ DEFAULT_PROFILE = "default"
 
 def profile_name(ctx: typer.Context) -> str:
     """Return the profile that the user named, or the default one."""
-    return options(ctx).profile or os.environ.get("VALKEYCTL_PROFILE") or DEFAULT_PROFILE
+    said = options(ctx).profile
+    if said == "":
+        raise UsageError(
+            "--profile is empty", hint="Name a profile, or leave the option out for the default"
+        )
+    return said or os.environ.get("VALKEYCTL_PROFILE") or DEFAULT_PROFILE
 
 
 def profile(ctx: typer.Context) -> Profile:
@@ -35,6 +41,22 @@ def profile(ctx: typer.Context) -> Profile:
     from valkeyctl.profile import load  # pydantic costs 80 ms
 
     return load(profile_name(ctx))
+
+
+def deployment(ctx: typer.Context) -> Profile:
+    """Return the profile whose deployment a command works on.
+
+    Raises:
+        UsageError: A URL was given instead: a server that is merely reached is no
+            deployment of ours, and the default one must not be taken for it.
+    """
+    said = options(ctx)
+    if said.url and not said.profile:
+        raise UsageError(
+            "--url names a server, but this command works on a deployment",
+            hint="Name its profile with -p",
+        )
+    return profile(ctx)
 
 
 def state(ctx: typer.Context) -> StateFolder:
@@ -48,6 +70,8 @@ def state(ctx: typer.Context) -> StateFolder:
 def given_url(ctx: typer.Context) -> str | None:
     """Return the server's URL as the user gave it; a profile given by flag wins over variables."""
     said = options(ctx)
+    if said.url == "":
+        raise UsageError("--url is empty", hint="Write it as redis://host:port/db")
     if said.url:
         return said.url
     if said.profile:

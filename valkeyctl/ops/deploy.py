@@ -87,8 +87,16 @@ def deploy(
         return Rollout.plan(artefacts, state, wanted, progress).run()
 
 
-def restart(name: str, state: StateFolder, progress: Progress = quiet) -> Deployment:
+def restart(
+    name: str, state: StateFolder, progress: Progress = quiet, *, runtime: Wanted = "auto"
+) -> Deployment:
     """Start the server of *name* anew from its last good render, data saved where it persists.
+
+    Args:
+        name: Of the deployment.
+        state: Our own files.
+        progress: Called with one line per step.
+        runtime: Which one to use when none is known to have it.
 
     Raises:
         NotFoundError: Nothing is known of it.
@@ -101,9 +109,10 @@ def restart(name: str, state: StateFolder, progress: Progress = quiet) -> Deploy
         artefacts = render_of(state, name, digest)
         if artefacts is None:
             raise NotFoundError(
-                f"there is no render of {name} to start", hint="Deploy it: valkeyctl deploy"
+                f"there is no render of {name} to start",
+                hint=f"Deploy it: valkeyctl deploy -p {name}",
             )
-        return Rollout.plan(artefacts, state, "auto", progress, anew=True).run()
+        return Rollout.plan(artefacts, state, runtime, progress, anew=True).run()
 
 
 def take_down(

@@ -157,7 +157,8 @@ class Rollout:
                 self.progress(f"replacing {self.artefacts.name} ({running.detail})")
                 endpoints = (running.endpoint, self._endpoint)
                 with WriteProbe(endpoints, self.artefacts.app) as probe:
-                    if self.anew:
+                    # One that is up and silent would be waited for in vain.
+                    if self.anew or running.digest == self.artefacts.digest:
                         stop(self.runtime, self.artefacts.name, self._grace(), self.warnings)
                     self.runtime.start(self.artefacts)
                 gap_ms = probe.gap_ms
@@ -322,7 +323,7 @@ def _choice(deployed: Deployed, state: StateFolder, wanted: Wanted) -> Choice:
         if wanted not in ("auto", here.name):
             raise RefusedError(
                 f"{deployed.name} is on {here.name}; {wanted} would start a second server",
-                hint="Take it down first: valkeyctl down",
+                hint=f"Take it down first: valkeyctl down -p {deployed.name}",
             )
         return Choice(here, reason or f"{here.name}: it is there already")
     if here is not None and wanted == "auto":

@@ -1,0 +1,59 @@
+"""Next steps that work when they are followed to the letter."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from itertools import pairwise
+
+from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import UsageError
+
+# What a user selects with, by each of its spellings.
+_SELECTIONS = {
+    "-p": "--profile",
+    "--profile": "--profile",
+    "--url": "--url",
+    "--app": "--app",
+    "--state-dir": "--state-dir",
+}
+# Commands that work on what the user selected; `init` or `--help` do not.
+_COMMAND = re.compile(
+    r"\bvalkeyctl (?:deploy|status|url|logs|restart|down|health|smoke|keys|render)\b[^;]*$"
+)
+
+
+def with_selection(hint: str, argv: Sequence[str]) -> str:
+    """Return *hint* with the options of *argv* that say which deployment is meant.
+
+    "Stop it first: valkeyctl down" after ``valkeyctl -p shop deploy`` would otherwise
+    stop another one.
+    """
+    match = _COMMAND.search(hint)
+    if match is None or "--help" in hint:
+        return hint
+    words: list[str] = []
+    for option, value in _selected(argv).items():
+        short = next(key for key in _SELECTIONS if _SELECTIONS[key] == option)
+        if not re.search(rf"(?:{option}|{short})\b", match[0]):
+            words += [option, value]
+    return f"{hint} {shlex.join(words)}" if words else hint
+
+
+def _selected(argv: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word, following in pairwise([*argv, ""]):
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        option = _SELECTIONS.get(name)
+        given = value if equals else following
+        if option == "--url":
+            try:
+                given = Endpoint.parse(given).url()  # never with its password
+            except UsageError:
+                continue
+        if option and given:
+            found[option] = given
+    return found
