@@ -48,7 +48,9 @@ def test_every_command_takes_the_global_options(capsys: pytest.CaptureFixture[st
         capsys.readouterr()
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--version"], ["keys", "--help"], ["bench", "--help"]]
+)
 def test_help_and_version_import_nothing_heavy(argv: list[str]) -> None:
     """Start-up stays quick: what a command needs is imported by that command."""
     code = (

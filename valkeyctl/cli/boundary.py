@@ -13,17 +13,17 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
 from valkeyctl import __version__
 from valkeyctl.cli.commands import COMMANDS
-from valkeyctl.cli.options import global_options, take_options
+from valkeyctl.cli.options import LazyOption, global_options, take_options
 from valkeyctl.errors import FolderError, InterruptedRunError, UsageError, ValkeyctlError
 
 if TYPE_CHECKING:
     from typer._click import Command as ClickCommand
-    from typer._click import HelpFormatter
+    from typer._click import HelpFormatter, Parameter
 
 # A full disk, a spent quota or a file that may grow no more, behind a redirection.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,6 +73,14 @@ class RootGroup(Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise InterruptedRunError("interrupted") from error
+
+    def get_params(self, ctx: typer.Context) -> list[Parameter]:  # type: ignore[override]  # as above
+        """Return the options before the command; typer's own (help, completion) lazily, too."""
+        params = super().get_params(ctx)
+        for option in params:
+            if isinstance(option, TyperOption):
+                option.__class__ = LazyOption
+        return params
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
         """Return every command's name, in the order of the help."""

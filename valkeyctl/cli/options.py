@@ -38,6 +38,17 @@ class Options:
     verbose: bool = False
 
 
+class LazyOption(TyperOption):
+    """An option that costs nothing where it is not given."""
+
+    def process_value(self, ctx: typer.Context, value: object) -> object:  # type: ignore[override]  # typer's own Context
+        """Return the checked value.
+
+        Typer checks by pydantic, whose import would double the time of `keys --help`.
+        """
+        return None if value is None else super().process_value(ctx, value)
+
+
 def _carrier() -> list[TyperOption]:
     """Return the options as typer builds them, from one declaration."""
     app = typer.Typer(add_completion=False)
@@ -82,6 +93,7 @@ def global_options(*, hidden: bool) -> list[TyperOption]:
         _CARRIED.extend(option for option in _carrier() if option.name in _NAMES)
     options = [copy.copy(option) for option in _CARRIED]
     for option in options:
+        option.__class__ = LazyOption  # typer builds its own class from a declaration
         option.hidden = hidden
     return options
 
