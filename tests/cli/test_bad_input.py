@@ -283,3 +283,39 @@ def test_a_frozen_server_is_replaced(ctl: Run, profile: Path) -> None:
     assert status.status == 1
     assert done.status == 0, done.err
     assert ctl("health", "-p", str(profile)).status == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "extra"),
+    [
+        (["bench"], "bench"),
+        (["bench", "report", "x"], "bench"),
+        (["bench", "compare", "a", "b"], "bench"),
+        (["demo"], "bench"),
+        (["gateway", "serve"], "gateway"),
+    ],
+)
+def test_a_missing_extra_is_named_with_its_install_command(argv: list[str], extra: str) -> None:
+    """A plain installation has neither numpy nor uvicorn."""
+    hide = (
+        "import sys\n"
+        "from importlib.abc import MetaPathFinder\n"
+        "class Hidden(MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'numpy', 'locust', 'jinja2', 'uvicorn', 'fastapi'}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+        "from valkeyctl.cli.main import main\n"
+        "main()\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", hide, *argv, "-o", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 5, done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "missing"
+    assert f"valkeyctl[{extra}]" in json.loads(done.stdout)["error"]["hint"]

@@ -113,13 +113,14 @@ def bench(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from valkeyctl.bench.run import Target, check_extras
+
+    check_extras()
     from valkeyctl.bench.gate import Gate
     from valkeyctl.bench.plan import Plan, parse_arm
-    from valkeyctl.bench.run import Target, check_extras
     from valkeyctl.gateway.settings import GatewaySettings
     from valkeyctl.ops.serverfacts import server_facts
 
-    check_extras()
     # An upstream that the gateway would refuse is refused before anything starts.
     GatewaySettings(upstream=upstream)
     if users is not None and (rate is not None or trace is not None):

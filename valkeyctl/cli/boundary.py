@@ -19,7 +19,13 @@ from typer.exceptions import TyperException
 from valkeyctl import __version__
 from valkeyctl.cli.commands import COMMANDS
 from valkeyctl.cli.options import LazyOption, global_options, take_options
-from valkeyctl.errors import FolderError, InterruptedRunError, UsageError, ValkeyctlError
+from valkeyctl.errors import (
+    FolderError,
+    InterruptedRunError,
+    MissingError,
+    UsageError,
+    ValkeyctlError,
+)
 
 if TYPE_CHECKING:
     from typer._click import Command as ClickCommand
@@ -27,6 +33,19 @@ if TYPE_CHECKING:
 
 # A full disk, a spent quota or a file that may grow no more, behind a redirection.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Packages that come with an extra, and which one: a plain installation has none of them.
+_EXTRAS = {
+    "fastapi": "gateway",
+    "httpx": "gateway",
+    "prometheus_client": "gateway",
+    "pydantic_settings": "gateway",
+    "starlette": "gateway",
+    "uvicorn": "gateway",
+    "gevent": "bench",
+    "jinja2": "bench",
+    "locust": "bench",
+    "numpy": "bench",
+}
 _EPILOG = "Also here: -p/--profile, --url, --app, -o/--output, --state-dir, -q, -v."
 
 
@@ -187,6 +206,18 @@ def run(argv: Sequence[str]) -> int:
         return _fail(error, argv)
     except TyperException as error:
         return _usage(error, argv)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        extra = _EXTRAS[package]
+        return _fail(
+            MissingError(
+                f"this command needs the package {package}, which is not installed",
+                hint=f"Install it: pip install 'valkeyctl[{extra}]'",
+            ),
+            argv,
+        )
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

@@ -9,7 +9,7 @@ import typer
 
 from valkeyctl.cli import target
 from valkeyctl.cli.boundary import Command, new_app
-from valkeyctl.errors import MissingError, UsageError
+from valkeyctl.errors import UsageError
 from valkeyctl.units import parse_duration
 
 app = new_app("Serve LLM clients from the cache.")
@@ -52,15 +52,9 @@ def serve(
 
     The provider's key is read from VALKEYCTL_UPSTREAM_API_KEY, never from an argument.
     """
-    try:
-        from valkeyctl.gateway.serve import serve as run
-        from valkeyctl.gateway.settings import GatewaySettings
-    except ModuleNotFoundError as error:
-        raise MissingError(
-            f"the gateway needs the package {error.name}, which is not installed",
-            hint="Install it: pip install 'valkeyctl[gateway]'",
-        ) from error
     from valkeyctl.endpoint import Endpoint
+    from valkeyctl.gateway.serve import serve as run
+    from valkeyctl.gateway.settings import GatewaySettings
 
     cache = target.endpoint(ctx)
     try:
