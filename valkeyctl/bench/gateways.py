@@ -160,7 +160,7 @@ class Gateway:
     def start(self) -> None:
         """Start the process on a port that is free at this moment."""
         self._attempts += 1
-        self.port = _free_port()
+        self.port = free_port()
         cache = self._target.cache or Endpoint()
         environment = {
             **os.environ,
@@ -256,7 +256,8 @@ def check_reachable(arm: Arm, url: str) -> None:
         ) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -35,17 +34,12 @@ app = new_app()
 _ENTRIES = 2000
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _demo_profile() -> Profile:
     """Return the shipped profile `dev`, on a free port and under a name of its own."""
+    from valkeyctl.bench.gateways import free_port
     from valkeyctl.profile import load
 
-    changes = {"name": "demo", "app": "demo", "publish": f"127.0.0.1:{_free_port()}"}
+    changes = {"name": "demo", "app": "demo", "publish": f"127.0.0.1:{free_port()}"}
     return load("dev").model_copy(update={**changes, "runtime": "process"})
 
 

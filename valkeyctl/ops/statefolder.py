@@ -15,7 +15,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from valkeyctl.errors import FolderError, LockedError, UsageError
 from valkeyctl.profile.fields import NAME_PATTERN
 from valkeyctl.render.artefacts import Artefacts
 from valkeyctl.render.budget import MemoryBudget
-from valkeyctl.runtime.files import STATE_HINT, private_folder, write_private
+from valkeyctl.runtime.files import STATE_HINT, private_folder, remove_folder, write_private
 
 VARIABLE = "VALKEYCTL_STATE_DIR"
 KEPT_RENDERS = 10
@@ -184,14 +183,7 @@ class StateFolder:
         Raises:
             FolderError: It cannot be removed.
         """
-        folder = self._folder(name)
-        if not folder.exists():
-            return False
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise FolderError(f"cannot remove {folder}: {error.strerror or error}") from error
-        return True
+        return remove_folder(self._folder(name))
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:

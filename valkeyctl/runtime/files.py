@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -49,3 +50,18 @@ def write_private(path: Path, text: str) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove *folder* and all that is in it; False when there is none.
+
+    Raises:
+        FolderError: It cannot be removed.
+    """
+    if not folder.exists():
+        return False
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise FolderError(f"cannot remove {folder}: {error.strerror or error}") from error
+    return True

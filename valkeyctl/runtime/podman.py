@@ -11,14 +11,12 @@ import json
 import math
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
-    FolderError,
     MissingError,
     NotFoundError,
     RefusedError,
@@ -28,7 +26,7 @@ from valkeyctl.errors import (
 from valkeyctl.render.artefacts import POD, PROFILE_LABEL, Artefacts
 from valkeyctl.runtime.containertrial import try_container, version_in
 from valkeyctl.runtime.directives import refusal, tail
-from valkeyctl.runtime.files import private_folder, write_private
+from valkeyctl.runtime.files import private_folder, remove_folder, write_private
 from valkeyctl.runtime.pod import KILLED, Pod, PodNames, find_pod
 from valkeyctl.runtime.podmancli import PodmanCommand
 from valkeyctl.runtime.port import require_free_port
@@ -173,12 +171,7 @@ class PodmanRuntime:
                 )
             self.podman.require("volume", "rm", PodNames(name).volume)
         self._drop_configs(name, keep=0)  # of a start that failed
-        folder = self._root / name
-        try:
-            if folder.exists():
-                shutil.rmtree(folder)
-        except OSError as error:
-            raise FolderError(f"cannot remove {folder}: {error.strerror or error}") from error
+        remove_folder(self._root / name)
         return volume is not None
 
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:

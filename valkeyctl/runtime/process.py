@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -12,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.errors import FolderError, NotFoundError, RefusedError, StartError, ToolError
+from valkeyctl.errors import NotFoundError, RefusedError, StartError, ToolError
 from valkeyctl.render.artefacts import Artefacts
 from valkeyctl.runtime.binary import ServerBinary, find_binary
 from valkeyctl.runtime.directives import refusal, tail
-from valkeyctl.runtime.files import private_folder, write_private
+from valkeyctl.runtime.files import private_folder, remove_folder, write_private
 from valkeyctl.runtime.port import require_free_port
 from valkeyctl.runtime.processconf import PROCESS_CONF, process_files, server_path
 from valkeyctl.runtime.protocol import Instance
@@ -131,14 +130,7 @@ class ProcessRuntime:
             raise RefusedError(
                 f"{name} still runs, and its data is in use", hint="Stop it first: valkeyctl down"
             )
-        folder = self._root / name
-        if not folder.exists():
-            return False
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise FolderError(f"cannot remove {folder}: {error.strerror or error}") from error
-        return True
+        return remove_folder(self._root / name)
 
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
         """Yield the log of *name*, to the end of its process; see `Runtime.logs`."""
