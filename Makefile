@@ -53,3 +53,10 @@ floors:
 	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c .venv-floors/constraints.txt -e '.[dev]'
 	@.venv-floors/bin/pytest -q -n 2 -m "not slow and not podman"
+
+# valkeyctl.caching against its peers: half an hour on a quiet machine. For a look, which
+# leaves the recorded results alone: make micro MICRO=--quick
+MICRO ?= --out benchmarks/results
+.PHONY: micro
+micro: $(STAMP)
+	@$(BIN)/python -m benchmarks.micro $(MICRO)

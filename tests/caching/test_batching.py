@@ -9,6 +9,7 @@ import pytest
 
 from valkeyctl.caching.driver.batching import Batching
 from valkeyctl.caching.driver.link import Command, LinkOutcome
+from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import UnreachableError, ValkeyctlError
 
 
@@ -30,6 +31,10 @@ class Echoing:
 
     async def probe(self) -> None:
         """Find it well."""
+
+    async def primaries(self) -> tuple[Endpoint, ...]:
+        """Stand for no server."""
+        return ()
 
     async def aclose(self) -> None:
         """Do nothing, at once."""

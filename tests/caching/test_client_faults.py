@@ -15,8 +15,8 @@ import pytest
 from tests.caching.conftest import MortalServer
 from tests.conftest import free_port
 from valkeyctl.caching import ValkeyClient
+from valkeyctl.caching.backoff import pauses
 from valkeyctl.caching.breaker import Breaker
-from valkeyctl.caching.client import pauses
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
     AuthError,
@@ -264,7 +264,7 @@ async def test_callers_that_gave_up_leave_no_task_behind(server: MortalServer) -
         await asyncio.sleep(0)
 
         assert all(isinstance(outcome, DeadlineError) for outcome in outcomes)
-        assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() <= before
 
 
 async def test_closing_ends_every_task_and_fails_calls_in_flight(server: MortalServer) -> None:
@@ -310,8 +310,8 @@ async def test_a_handshake_longer_than_every_budget_is_finished_for_the_next_cal
         await asyncio.sleep(0.05)
 
         assert client.breaker.state == "closed"
-        # One to see that it started, and those of the two impatient callers.
-        assert (await client.info("stats"))["total_connections_received"] == "3"
+        # One to see that it started, and that of both impatient callers.
+        assert (await client.info("stats"))["total_connections_received"] == "2"
 
 
 async def test_closing_ends_the_recovery_task() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from valkeyctl.caching.flight import Flights
+from valkeyctl.caching.flight import ANYONE, Flight, Flights
 
 
 class Origin:
@@ -18,7 +18,7 @@ class Origin:
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def load(self) -> int:
+    async def load(self, _: Flight[int]) -> int:
         """Return how many times it was called, once `go` is set."""
         self.calls += 1
         mine = self.calls
@@ -27,9 +27,10 @@ class Origin:
             raise self.error
         return mine
 
-    async def store(self, value: object) -> None:
+    async def store(self, flight: Flight[int], value: object) -> None:
         """Note what was to be kept."""
-        self.stored.append(value)
+        if not flight.forgotten:
+            self.stored.append(value)
 
 
 def callers(
@@ -172,7 +173,7 @@ async def test_waiters_do_not_wait_for_the_store() -> None:
     origin.go.set()
     storing = asyncio.Event()
 
-    async def slow_store(value: int) -> None:
+    async def slow_store(_: Flight[int], value: int) -> None:
         await storing.wait()
 
     leader = asyncio.create_task(flights.run(b"k", 0, origin.load, slow_store))
@@ -207,15 +208,16 @@ async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself() -> 
     flights: Flights[int] = Flights()
     depth = 0
 
-    async def load() -> int:
+    async def load(_: Flight[int]) -> int:
         nonlocal depth
         depth += 1
         if depth == 1:
-            inner, _ = await flights.run(b"k", 0, load, store)
+            inner, shared = await flights.run(b"k", 0, load, store)
+            assert not shared
             return inner
         return 7
 
-    async def store(value: int) -> None:
+    async def store(_: Flight[int], value: int) -> None:
         """Keep nothing."""
 
     value, shared = await asyncio.wait_for(flights.run(b"k", 0, load, store), 1)
@@ -223,18 +225,43 @@ async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself() -> 
     assert (value, shared) == (7, False)
 
 
+async def test_a_load_that_has_not_begun_is_open_to_everybody() -> None:
+    """Whatever a caller knows is older than the value will be; once it has begun, that counts."""
+    flights: Flights[int] = Flights()
+    origin = Origin()
+    asked = asyncio.Event()
+
+    async def load(flight: Flight[int]) -> int:
+        flight.token = ANYONE
+        await asked.wait()
+        flight.token = "new"
+        return await origin.load(flight)
+
+    first = asyncio.create_task(flights.run(b"k", "old", load, origin.store))
+    await turns()
+    other = callers(flights, origin, 1, token="unlike")
+    await turns()
+    asked.set()
+    await turns()
+    late = callers(flights, origin, 1, token="unlike")
+    await turns()
+    origin.go.set()
+
+    assert [await first, await other[0], await late[0]] == [(1, False), (1, True), (2, False)]
+
+
 async def test_a_loader_cancelled_from_within_does_not_hang_the_others() -> None:
     """CancelledError out of the loader itself is handed on, one load each."""
     flights: Flights[int] = Flights()
     calls = 0
 
-    async def load() -> int:
+    async def load(_: Flight[int]) -> int:
         nonlocal calls
         calls += 1
         await asyncio.sleep(0)
         raise asyncio.CancelledError
 
-    async def store(value: int) -> None:
+    async def store(_: Flight[int], value: int) -> None:
         """Keep nothing."""
 
     tasks = [asyncio.create_task(flights.run(b"k", 0, load, store)) for _ in range(3)]
@@ -249,10 +276,10 @@ async def test_none_is_a_value() -> None:
     """A loader may find nothing, and say so to all."""
     flights: Flights[None] = Flights()
 
-    async def load() -> None:
+    async def load(_: Flight[None]) -> None:
         await asyncio.sleep(0)
 
-    async def store(value: None) -> None:
+    async def store(_: Flight[None], value: None) -> None:
         """Keep nothing."""
 
     outcomes = await asyncio.gather(*(flights.run(b"k", 0, load, store) for _ in range(2)))
@@ -265,10 +292,10 @@ async def test_an_interruption_is_not_shared(interruption: type[BaseException]) 
     """Ctrl-C in one caller is not the others' answer."""
     flights: Flights[int] = Flights()
 
-    async def load() -> int:
+    async def load(_: Flight[int]) -> int:
         raise interruption
 
-    async def store(value: int) -> None:
+    async def store(_: Flight[int], value: int) -> None:
         """Keep nothing."""
 
     with pytest.raises(interruption):

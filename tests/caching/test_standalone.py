@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.caching.conftest import MortalServer
+from tests.conftest import free_port
+from valkeyctl.caching.driver.channel import Channel
 from valkeyctl.caching.driver.standalone import Standalone
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import DeadlineError, UnreachableError, UsageError
@@ -89,4 +91,49 @@ async def test_a_caller_served_in_the_turn_of_closing_opens_nothing(endpoint: En
 
     with pytest.raises(UnreachableError, match="closed"):
         await waiting
-    assert not held.is_connected
+    assert not held.is_open
+
+
+async def test_a_connection_that_comes_back_first_serves_before_a_new_one_is_made(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making one takes many turns of the event loop, and a caller's budget may be over before."""
+    link = Standalone(endpoint, size=2, connect_timeout=1.0)
+    held = await link._take()
+
+    async def hang(_: Channel) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Channel, "open", hang)
+    waiting = asyncio.create_task(link.exchange([("PING",)]))
+    await asyncio.sleep(0)
+    link._give_back(held)
+
+    assert await asyncio.wait_for(waiting, 1) == [b"PONG"]
+    await link.aclose()
+
+
+async def test_a_server_that_takes_no_more_clients_serves_those_it_has(
+    server: MortalServer,
+) -> None:
+    """Whoever would need a new connection waits for one that is in use."""
+    link = Standalone(server.endpoint, size=10, connect_timeout=1.0)
+    await link.exchange([("CONFIG", "SET", "maxclients", 1)])
+
+    answers = await asyncio.gather(*(link.exchange([("ECHO", n)]) for n in range(20)))
+
+    assert answers == [[b"%d" % n] for n in range(20)]
+    await link.aclose()
+
+
+async def test_every_waiting_caller_hears_that_nothing_listens() -> None:
+    """Each of an attempt of its own; nobody waits for a connection that will not come."""
+    link = Standalone(Endpoint(port=free_port()), size=2, connect_timeout=1.0)
+
+    outcomes = await asyncio.wait_for(
+        asyncio.gather(*(link.exchange([("PING",)]) for _ in range(9)), return_exceptions=True), 2
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [UnreachableError] * 9
+    assert len({id(outcome) for outcome in outcomes}) == 9
+    await link.aclose()

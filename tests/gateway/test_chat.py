@@ -351,6 +351,10 @@ async def test_the_metrics_tell_the_truth(running: Running) -> None:
     assert await metric(running.http, "valkeyctl_origin_calls_total") == running.calls == 3
     assert await metric(running.http, "valkeyctl_origin_seconds_count") == 3
     assert await metric(running.http, 'valkeyctl_breaker_state{state="closed"}') == 1
+    # What the cache's own observer counts stands beside what the gateway counts.
+    loads = 'valkeyctl_cache_load_seconds_count{{cause="miss",namespace="response",result="{}"}}'
+    assert await metric(running.http, loads.format("ok")) == 1
+    assert await metric(running.http, loads.format("failed")) == 1
     seen = 'valkeyctl_request_seconds_count{{route="{}",status="{}"}}'
     assert await metric(running.http, seen.format("/v1/chat/completions", 200)) == 3
     assert await metric(running.http, seen.format("/v1/chat/completions", 400)) == 2

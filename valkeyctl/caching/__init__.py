@@ -9,28 +9,75 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from valkeyctl.caching.cache import CacheService, Lookup
+    from valkeyctl.caching.breaker import Breaker
+    from valkeyctl.caching.cache import CacheService
+    from valkeyctl.caching.calls import Cached, cached
     from valkeyctl.caching.client import ValkeyClient
+    from valkeyctl.caching.course import Warmed
+    from valkeyctl.caching.heat import HotId
+    from valkeyctl.caching.keyring import KeyRing
+    from valkeyctl.caching.messages import Message
+    from valkeyctl.caching.observer import Observer
+    from valkeyctl.caching.pace import Pace
     from valkeyctl.caching.policy import NamespacePolicy
+    from valkeyctl.caching.refresher import Refresher
     from valkeyctl.caching.responses import ResponseCache
+    from valkeyctl.caching.script import Script
+    from valkeyctl.caching.shelf import Lookup, Shelf
     from valkeyctl.caching.stats import CacheStats
+    from valkeyctl.caching.stock import warm_entries, warm_file
+    from valkeyctl.caching.warming import warm, warm_hottest, warm_in_bulk
 
 __all__ = [
+    "Breaker",
     "CacheService",
     "CacheStats",
+    "Cached",
+    "HotId",
+    "KeyRing",
     "Lookup",
+    "Message",
     "NamespacePolicy",
+    "Observer",
+    "Pace",
+    "Refresher",
     "ResponseCache",
+    "Script",
+    "Shelf",
     "ValkeyClient",
+    "Warmed",
+    "cached",
+    "warm",
+    "warm_entries",
+    "warm_file",
+    "warm_hottest",
+    "warm_in_bulk",
 ]
 
 _HOMES = {
+    "Breaker": "breaker",
     "CacheService": "cache",
     "CacheStats": "stats",
-    "Lookup": "cache",
+    "Cached": "calls",
+    "HotId": "heat",
+    "KeyRing": "keyring",
+    "Lookup": "shelf",
+    "Message": "messages",
     "NamespacePolicy": "policy",
+    "Observer": "observer",
+    "Pace": "pace",
+    "Refresher": "refresher",
     "ResponseCache": "responses",
+    "Script": "script",
+    "Shelf": "shelf",
     "ValkeyClient": "client",
+    "Warmed": "course",
+    "cached": "calls",
+    "warm": "warming",
+    "warm_entries": "stock",
+    "warm_file": "stock",
+    "warm_hottest": "warming",
+    "warm_in_bulk": "warming",
 }
 
 

@@ -54,6 +54,7 @@ class Breaker:
         self._opened_at = 0.0
         self._probing = 0
         self._generation = 0
+        self._watchers: list[Callable[[State], None]] = []
 
     @property
     def state(self) -> State:
@@ -115,7 +116,18 @@ class Breaker:
         if self._state != "closed":
             self._move("closed")
 
+    def watch(self, told: Callable[[State], None]) -> None:
+        """Call *told* with each state that it moves to, from now on; *told* must not raise."""
+        self._watchers.append(told)
+
+    def unwatch(self, told: Callable[[State], None]) -> None:
+        """Stop calling *told*; does nothing when it was not called."""
+        if told in self._watchers:
+            self._watchers.remove(told)
+
     def _move(self, state: State) -> None:
         self._state = state
         self._generation += 1
         self._probing = 0
+        for told in self._watchers:
+            told(state)

@@ -1,67 +1,49 @@
-"""`CacheService`: cache-aside by namespace, with invalidation in constant time.
-
-How an entry is found valid, and what invalidating does, is described in `entries`.
-
-Callers that miss the same entry at the same time share one load, but only those that
-saw the same versions: one that came after an invalidation never gets a value whose
-loading began before it. When no version can be had - the server is gone, or too full
-to make one - callers in one process share a load all the same, to spare the origin;
-another process's invalidation is then not seen until that load ends.
-
-The cache fails open: a read that fails is a miss, a write that fails is skipped, both
-within `budget` and counted. `delete` and `invalidate` raise instead, for one that
-silently did not happen would be a lie.
-"""
+"""`CacheService`: cache-aside by namespace, with invalidation in constant time."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from valkeyctl.caching.client import ValkeyClient
-from valkeyctl.caching.codec import Value, encode
-from valkeyctl.caching.entries import Draft, Entries
-from valkeyctl.caching.failopen import FailOpenEntries
-from valkeyctl.caching.flight import Flights
-from valkeyctl.caching.keys import KeyScheme
-from valkeyctl.caching.policy import NamespacePolicy, Policies
+from valkeyctl.caching.codec import Value
+from valkeyctl.caching.entries import Entries
+from valkeyctl.caching.failopen import FailOpen
+from valkeyctl.caching.hottest import Hottest
+from valkeyctl.caching.keyring import KeyRing
+from valkeyctl.caching.keys import SHARDS, KeyScheme
+from valkeyctl.caching.loads import Loader, Loads
+from valkeyctl.caching.lookups import Lookups
+from valkeyctl.caching.namespaces import Namespaces
+from valkeyctl.caching.near import NearCache, NearStats, Quorum
+from valkeyctl.caching.observer import Observer, guarded
+from valkeyctl.caching.policy import NamespacePolicy
+from valkeyctl.caching.reader import Works
+from valkeyctl.caching.shelf import BulkLoader, Lookup, Shelf
 from valkeyctl.caching.stats import CacheStats
+from valkeyctl.caching.values import Typed
+from valkeyctl.caching.wakes import Wakes
 from valkeyctl.errors import UsageError
 
+if TYPE_CHECKING:
+    from valkeyctl.caching.calls import Cached, CallOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
 V = TypeVar("V")
 D = TypeVar("D")
-
-Loader = Callable[[], Awaitable[V]]
-# A version must outlive the load that remembers it, or the loaded value is not stored; a
-# model may take minutes to answer.
-_SHORTEST_VERSION = 600.0
-
-
-@dataclass(frozen=True)
-class Lookup(Generic[V]):
-    """A value and where it came from.
-
-    Attributes:
-        value: The value.
-        outcome: ``hit``: read; ``miss``: loaded by this call; ``collapsed``: loaded by
-            another call at the same time.
-        age: Seconds since it was stored, by the server's clock; None unless a hit.
-        ttl: Seconds that the entry has left; None unless a hit, or stored by this call.
-    """
-
-    value: V
-    outcome: Literal["hit", "miss", "collapsed"]
-    age: float | None = None
-    ttl: float | None = None
 
 
 class CacheService:
     """A cache of values by namespace and id.
 
     Values are str, int, float, bool, None, bytes, and lists and dicts of them; they come
-    back as they were. Ids are printable and without spaces; hash what is not.
+    back as they were. Pydantic models and dataclasses are stored as such plain values; a
+    `shelf` of their type gives them back as they were. Ids are printable and without
+    spaces; hash what is not.
 
     Args:
         client: The connection; one client serves many services.
@@ -70,12 +52,18 @@ class CacheService:
             A namespace without a policy needs a ttl at every write.
         budget: Seconds that the server may cost a read or a write (per hundred entries,
             where a call has many); beyond them a read is a miss and a write is skipped.
-        rng: Source of the ttl's jitter.
+        lease: Seconds after which callers stop to wait for a process that died while it
+            loaded what they wait for.
+        keyring: Keys of the namespaces whose policy encrypts.
+        observers: Who hears what happens.
+        rng: Source of the ttl's jitter and of early refreshes.
         max_value_bytes: Encoded values larger than this are not stored.
+        near_bytes: What the near cache may take in this process, about.
 
     Raises:
         InvalidKeyError: The application's name breaks the rule.
-        UsageError: A number is out of range.
+        UsageError: A number is out of range, or a policy encrypts and there are no keys.
+        MissingError: A policy needs an extra that is not installed.
     """
 
     def __init__(
@@ -85,23 +73,121 @@ class CacheService:
         app: str,
         policies: Mapping[str, NamespacePolicy] | None = None,
         budget: float = 0.025,
+        lease: float = 5.0,
+        keyring: KeyRing | None = None,
+        observers: Iterable[Observer] = (),
         rng: random.Random | None = None,
         max_value_bytes: int = 8 * 2**20,
+        near_bytes: int = 64 * 2**20,
     ) -> None:
-        if not budget > 0 or max_value_bytes < 1:
+        if not budget > 0 or not 0.01 <= lease <= 3600 or max_value_bytes < 1:
             raise UsageError(
-                f"a cache needs budget > 0 and max_value_bytes >= 1, "
-                f"not {budget} and {max_value_bytes}"
+                f"a cache needs budget > 0, a lease of 0.01 to 3600 s and max_value_bytes >= 1, "
+                f"not {budget}, {lease} and {max_value_bytes}"
             )
         self.client = client
-        self.keys = KeyScheme(app)
-        self._policies = Policies(policies, rng or random.Random())
-        self._entries = FailOpenEntries(
-            Entries(client, self.keys), budget=budget, max_value_bytes=max_value_bytes
+        self.keys = KeyScheme(app, shards=SHARDS if client.endpoint.topology == "cluster" else 1)
+        self._observers = guarded(observers)
+        self._spaces = Namespaces(
+            policies,
+            keyring=keyring,
+            max_value_bytes=max_value_bytes,
+            observers=self._observers,
+            rng=rng or random.Random(),
         )
-        self._flights: Flights[object] = Flights()
-        # Grows with every invalidation here; stands in for the versions where there are none.
-        self._epoch = 0
+        entries = Entries(client, self.keys)
+        server = FailOpen(entries, budget=budget)
+        wakes = Wakes(client, entries.channel)
+        ages = self._spaces.near_ages()
+        self._near = NearCache(client, self.keys, ages, max_bytes=near_bytes) if ages else None
+        self._quorum = Quorum(client, app)
+        self._works = Works(
+            self.keys,
+            entries,
+            Lookups(client, budget=budget),
+            server,
+            Loads(server, wakes, budget=budget, lease=lease),
+            self._near,
+            client,
+            Hottest(client, self.keys, self._spaces.heats()),
+        )
+        self._shelves: dict[str, Shelf[Value]] = {}
+        for observer in self._observers:
+            client.breaker.watch(observer.breaker)
+        client.adopt(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what goes on in the background; the client stays open.
+
+        Closing the client does the same.
+        """
+        self.client.disown(self)
+        for observer in self._observers:
+            self.client.breaker.unwatch(observer.breaker)
+        if self._near is not None:
+            await self._near.aclose()
+        await self._works.hottest.aclose()
+        await self._works.loads.aclose()
+        await self._works.lookups.aclose()
+
+    @property
+    def hottest(self) -> Hottest:
+        """Which ids are read most, of the namespaces whose policy asks for it."""
+        return self._works.hottest
+
+    def cached(
+        self, namespace: str, **options: Unpack[CallOptions]
+    ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, R]]:
+        """Return a decorator that answers calls of an async function from a namespace.
+
+        It takes and raises what `calls.cached` does.
+        """
+        from valkeyctl.caching.calls import cached  # few need it
+
+        return cached(self, namespace, **options)
+
+    @overload
+    def shelf(self, namespace: str) -> Shelf[Value]: ...
+
+    @overload
+    def shelf(self, namespace: str, form: type[V]) -> Shelf[V]: ...
+
+    @overload
+    def shelf(self, namespace: str, form: object) -> Shelf[object]: ...
+
+    def shelf(self, namespace: str, form: object = None) -> Shelf[V] | Shelf[Value]:
+        """Return one namespace, for values of the type *form* or for plain ones.
+
+        With a type, what does not fit it any more is a miss, counted and dropped. Do not
+        use the same ids with and without a type at the same time: who shares a load
+        gets what the loader returned.
+
+        Args:
+            namespace: Which.
+            form: Any type that pydantic knows; None takes and gives plain values.
+
+        Raises:
+            UsageError: Pydantic has no schema for the type.
+        """
+        if form is not None:
+            return Shelf(self._works, self._spaces[namespace].typed(Typed(form)))
+        shelf = self._shelves.get(namespace)
+        if shelf is None:
+            shelf = Shelf(self._works, self._spaces[namespace])
+            if len(self._shelves) < 4096:  # against a caller who makes them up
+                self._shelves[namespace] = shelf
+        return shelf
 
     async def get(
         self,
@@ -109,32 +195,16 @@ class CacheService:
         id: str,  # noqa: A002
         default: D = None,  # type: ignore[assignment]
     ) -> Value | D:
-        """Return the stored value, or *default* on a miss; never raises for the server.
-
-        Raises:
-            InvalidKeyError: The namespace or the id breaks the rules.
-        """
-        found = await self._entries.look(namespace, id)
-        return found.value if found is not None else default
+        """As `Shelf.get`."""
+        return await self.shelf(namespace).get(id, default)
 
     async def contains(self, namespace: str, id: str) -> bool:  # noqa: A002
-        """Say whether `get` would hit; counts as a read.
-
-        Raises:
-            InvalidKeyError: The namespace or the id breaks the rules.
-        """
-        return await self._entries.look(namespace, id) is not None
+        """As `Shelf.contains`."""
+        return await self.shelf(namespace).contains(id)
 
     async def get_many(self, namespace: str, ids: Iterable[str]) -> dict[str, Value]:
-        """Return the stored values by id, misses left out; one round trip.
-
-        Raises:
-            InvalidKeyError: The namespace or an id breaks the rules.
-        """
-        wanted = list(dict.fromkeys(ids))
-        if not wanted:
-            return {}
-        return await self._entries.look_many(namespace, wanted)
+        """As `Shelf.get_many`."""
+        return await self.shelf(namespace).get_many(ids)
 
     async def set(
         self,
@@ -144,20 +214,8 @@ class CacheService:
         ttl: float | None = None,
         tags: Collection[str] = (),
     ) -> bool:
-        """Store *value*; False when it was not, because the server failed or it is too large.
-
-        Args:
-            namespace: Where.
-            id: Under which id.
-            value: See the class.
-            ttl: Seconds to live, exactly; None takes the policy's, with its jitter.
-            tags: What `invalidate_tag` may later name; at most 32.
-
-        Raises:
-            InvalidKeyError: A key or tag breaks the rules, or there is neither ttl nor policy.
-            UsageError: The value would not come back as it is, or the ttl is not above zero.
-        """
-        return await self.set_many(namespace, {id: value}, ttl=ttl, tags=tags) == 1
+        """As `Shelf.set`."""
+        return await cast("Shelf[object]", self.shelf(namespace)).set(id, value, ttl, tags)
 
     async def set_many(
         self,
@@ -166,60 +224,12 @@ class CacheService:
         ttl: float | None = None,
         tags: Collection[str] = (),
     ) -> int:
-        """Store *values* by id in one round trip; return how many were.
-
-        Raises:
-            InvalidKeyError, UsageError: As `set`; then nothing was stored.
-        """
-        words = self.keys.tag_words(tags)
-        drafts = []
-        for id, value in values.items():  # noqa: A001
-            key, _ = self.keys.entry(namespace, id)
-            lifetime = self._policies.lifetime(namespace, ttl)
-            drafts.append(Draft(id, *encode(value), lifetime, words))
-            # A load in progress would otherwise put its older value over this one.
-            self._flights.forget(key)
-        return await self._entries.write(namespace, drafts)
+        """As `Shelf.set_many`."""
+        return await cast("Shelf[object]", self.shelf(namespace)).set_many(values, ttl, tags)
 
     async def delete(self, namespace: str, id: str) -> bool:  # noqa: A002
-        """Delete one entry; False when there was none.
-
-        A load in progress in this process is not stored afterwards; one in another
-        process may be. Use a tag or a namespace and `invalidate` where that matters.
-
-        Raises:
-            InvalidKeyError: The namespace or the id breaks the rules.
-            ValkeyctlError: The server did not confirm it; see `ValkeyClient.execute`.
-        """
-        key, _ = self.keys.entry(namespace, id)
-        self._flights.forget(key)
-        deleted = await self._entries.all.delete(namespace, id)
-        self._flights.forget(key)  # one that began while the answer was on its way
-        return deleted
-
-    async def invalidate(self, namespace: str) -> None:
-        """Make every entry of *namespace* a miss, at constant cost.
-
-        Once this has returned, nobody gets an entry written before, nor a value whose
-        loading began before.
-
-        Raises:
-            InvalidKeyError: The namespace breaks the rules.
-            ValkeyctlError: The server did not confirm it, so old entries may still be
-                served; see `ValkeyClient.execute`.
-        """
-        await self._entries.all.invalidate(namespace)
-        self._epoch += 1
-
-    async def invalidate_tag(self, tag: str) -> None:
-        """Make every entry with *tag* a miss, in all namespaces, at constant cost.
-
-        Raises:
-            InvalidKeyError: The tag breaks the rules.
-            ValkeyctlError: As `invalidate`.
-        """
-        await self._entries.all.invalidate_tag(tag)
-        self._epoch += 1
+        """As `Shelf.delete`."""
+        return await self.shelf(namespace).delete(id)
 
     async def get_or_load(
         self,
@@ -228,13 +238,11 @@ class CacheService:
         loader: Loader[V],
         ttl: float | None = None,
         tags: Collection[str] = (),
+        keep: Callable[[V], bool] | None = None,
     ) -> V:
-        """Return the stored value, or what *loader* returns, which is then stored.
-
-        As `fetch`, without the circumstances.
-        """
-        lookup = await self._fetch(namespace, id, loader, ttl, tags, details=False)
-        return lookup.value
+        """As `Shelf.get_or_load`."""
+        shelf = cast("Shelf[V]", self.shelf(namespace))
+        return await shelf.get_or_load(id, loader, ttl, tags, keep)
 
     async def fetch(
         self,
@@ -247,74 +255,66 @@ class CacheService:
         keep: Callable[[V], bool] | None = None,
         refresh: bool = False,
     ) -> Lookup[V]:
-        """Return the stored value, or what *loader* returns, with where it came from.
+        """As `Shelf.fetch`."""
+        return await cast("Shelf[V]", self.shelf(namespace)).fetch(
+            id, loader, ttl=ttl, tags=tags, keep=keep, refresh=refresh
+        )
 
-        Callers that miss together share one load and its value, which is one object: do
-        not change it. The loader's exception reaches all of them and is not stored; a
-        value that cannot be stored is returned all the same.
+    async def load_many(
+        self,
+        namespace: str,
+        ids: Iterable[str],
+        loader: BulkLoader[V],
+        ttl: float | None = None,
+        tags: Collection[str] = (),
+    ) -> dict[str, V]:
+        """As `Shelf.load_many`."""
+        return await cast("Shelf[V]", self.shelf(namespace)).load_many(ids, loader, ttl, tags)
 
-        Args:
-            namespace: Where.
-            id: Under which id.
-            loader: Async callable without arguments, called on a miss.
-            ttl: Seconds to live, exactly; None takes the policy's, with its jitter.
-            tags: What `invalidate_tag` may later name; at most 32.
-            keep: Says whether a loaded value may be stored; None stores all.
-            refresh: Load even where an entry is stored; the new value takes its place.
+    async def invalidate(self, namespace: str) -> None:
+        """Make every entry of *namespace* a miss, at constant cost.
+
+        Once this has returned, nobody gets an entry written before, nor a value whose
+        loading began before. Where near caches are in use, it returns when each of them
+        has acknowledged it, or after 50 ms, from when on those that have not serve
+        nothing.
 
         Raises:
-            InvalidKeyError: A key or tag breaks the rules, or there is neither ttl nor policy.
-            Exception: What the loader raised.
+            InvalidKeyError: The namespace breaks the rules.
+            ValkeyctlError: The server did not confirm it, so old entries may still be
+                served; see `ValkeyClient.execute`.
         """
-        return await self._fetch(
-            namespace, id, loader, ttl, tags, details=True, keep=keep, refresh=refresh
-        )
+        await self._invalidated("namespace", namespace, self.keys.versions(namespace))
+
+    async def invalidate_tag(self, tag: str) -> None:
+        """Make every entry with *tag* a miss, in all namespaces, at constant cost.
+
+        Raises:
+            InvalidKeyError: The tag breaks the rules.
+            ValkeyctlError: As `invalidate`.
+        """
+        await self._invalidated("tag", tag, self.keys.tag_versions(tag))
 
     def stats(self) -> dict[str, CacheStats]:
         """Return the counts so far, by namespace."""
-        return self._entries.stats()
+        return self._spaces.stats()
 
-    async def _fetch(
-        self,
-        namespace: str,
-        id: str,  # noqa: A002
-        loader: Loader[V],
-        ttl: float | None,
-        tags: Collection[str],
-        *,
-        details: bool,
-        keep: Callable[[V], bool] | None = None,
-        refresh: bool = False,
-    ) -> Lookup[V]:
-        key, _ = self.keys.entry(namespace, id)
-        words = self.keys.tag_words(tags)
-        lifetime = self._policies.lifetime(namespace, ttl)
-        tally = self._entries.tally(namespace)
-        with self._flights.watch(key) as watch:
-            found, seen = await self._entries.look_to_load(
-                namespace,
-                id,
-                words,
-                max(lifetime, _SHORTEST_VERSION),
-                details=details,
-                refresh=refresh,
-            )
-        if found is not None:
-            return Lookup(cast("V", found.value), "hit", found.age, found.ttl)
-        stored = False
+    def near_stats(self) -> NearStats | None:
+        """Return what the near cache holds and has done; None where no policy asks for one."""
+        return None if self._near is None else self._near.stats()
 
-        async def load() -> object:
-            tally.misses += 1
-            return await loader()
-
-        async def store(value: object) -> None:
-            nonlocal stored
-            if seen is not None and (keep is None or keep(cast("V", value))):
-                stored = await self._entries.keep(namespace, id, value, lifetime, words, seen)
-
-        token = self._epoch if seen is None else seen
-        value, shared = await self._flights.run(key, token, load, store, watch)
-        if shared:
-            tally.collapsed += 1
-            return Lookup(cast("V", value), "collapsed")
-        return Lookup(cast("V", value), "miss", ttl=lifetime if stored else None)
+    async def _invalidated(
+        self, kind: Literal["namespace", "tag"], name: str, versions: tuple[bytes, ...]
+    ) -> None:
+        began = time.perf_counter()
+        ok = False
+        try:
+            announcement = self._quorum.announce(kind, name)
+            holders = await self._works.entries.forget(versions, announcement.command)
+            self._works.loads.epoch += 1
+            await self._quorum.settle(holders, announcement)
+            ok = True
+        finally:
+            seconds = time.perf_counter() - began
+            for observer in self._observers:
+                observer.invalidated(name if kind == "namespace" else None, seconds, ok=ok)

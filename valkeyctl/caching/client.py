@@ -9,21 +9,23 @@ closes the breaker when an answer comes.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 import structlog
 
+from valkeyctl.caching.backoff import PAUSE_CAP, pauses
 from valkeyctl.caching.breaker import Breaker
-from valkeyctl.caching.commands import BINDING, READS, Commands
+from valkeyctl.caching.commands import READS, Commands, checked
 from valkeyctl.caching.deadline import Deadline
-from valkeyctl.caching.driver.batching import Batching
-from valkeyctl.caching.driver.connection import build_raw
-from valkeyctl.caching.driver.link import Command, Link, LinkOutcome, Outcome
-from valkeyctl.caching.driver.standalone import Standalone
+from valkeyctl.caching.dependents import Dependents
+from valkeyctl.caching.driver.link import Command, LinkOutcome, Outcome
+from valkeyctl.caching.driver.topology import build_link
+from valkeyctl.caching.replicated import R, Replicated, is_lost
 from valkeyctl.caching.replies import RichReply, Word
 from valkeyctl.caching.script import Script
 from valkeyctl.endpoint import Endpoint
@@ -39,38 +41,25 @@ from valkeyctl.errors import (
 from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
-    from valkeyctl.caching.driver.connection import Raw
+    from valkeyctl.caching.driver.raw import Raw
 
 _log = structlog.get_logger("valkeyctl.caching")
 
-_PAUSE_BASE = 0.05
-_PAUSE_CAP = 0.5
 # Seconds that loading a script gets at least, however long the first trip took.
 _SECOND_TRIP = 0.005
 
 
-def pauses(rng: random.Random) -> Iterator[float]:
-    """Yield the seconds between reconnection attempts: exponential, with full jitter, for ever.
-
-    Source: Brooker, Exponential Backoff And Jitter (AWS Architecture Blog, 2015), "full jitter".
-    """
-    ceiling = _PAUSE_BASE
-    while True:
-        yield rng.uniform(0, ceiling)
-        ceiling = min(_PAUSE_CAP, ceiling * 2)
-
-
-class ValkeyClient(Commands):
+class ValkeyClient(Commands, Replicated, Dependents):
     """A client of one deployment, for many tasks of one event loop.
 
     ``async with ValkeyClient(url) as client`` works while the server is away: the
     failure is logged, calls raise `UnreachableError`, and it recovers by itself.
 
     Args:
-        target: A URL (``redis://``, ``rediss://``, ``valkey://``) or an Endpoint.
+        target: A URL (``redis://``, ``redis+sentinel://``, ``redis+cluster://``) or an Endpoint.
         deadline: Seconds for a whole call that names none of its own.
         connect_timeout: Seconds for making one connection.
-        pool_size: Connections at most; callers beyond them wait within their deadline.
+        pool_size: Connections per server at most; callers beyond wait within their deadline.
         breaker: Stands between callers and a server that does not answer; None makes one.
         clock: Monotonic seconds, for the breaker made here.
         rng: Source of the jitter between reconnection attempts.
@@ -95,20 +84,25 @@ class ValkeyClient(Commands):
                 "a client needs deadline > 0, connect_timeout > 0 and pool_size >= 1, "
                 f"not {deadline}, {connect_timeout} and {pool_size}"
             )
+        super().__init__()
+        if not isinstance(target, (str, Endpoint)):
+            raise UsageError(f"a client needs a URL or an Endpoint, not a {type(target).__name__}")
         self.endpoint = Endpoint.parse(target) if isinstance(target, str) else target
         # The cooldown outlasts one round of the recovery task, so that it, and never
         # a caller, pays for finding the server still gone.
-        self.breaker = breaker or Breaker(cooldown=_PAUSE_CAP + deadline + 1.0, clock=clock)
+        self.breaker = breaker or Breaker(cooldown=PAUSE_CAP + deadline + 1.0, clock=clock)
         self._deadline = deadline
-        self._connect_timeout = connect_timeout
+        self.connect_timeout = connect_timeout
         self._pool_size = pool_size
         self._rng = rng or random.Random()
-        self._link: Link = Batching(
-            Standalone(self.endpoint, size=pool_size, connect_timeout=connect_timeout)
+        self._connected = build_link(
+            self.endpoint, size=pool_size, connect_timeout=connect_timeout, rng=self._rng
         )
+        self._link = self._connected.link
         self._raw: Raw | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._closed = False
+        self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -147,20 +141,23 @@ class ValkeyClient(Commands):
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
             self._recovery = None
+        await self._close_dependents()
         await self._link.aclose()
         if self._raw is not None:
             await self._raw.aclose()
 
     @property
     def raw(self) -> Raw:
-        """The ``redis.asyncio`` client beneath, on a pool of its own.
+        """The ``redis.asyncio`` client beneath, on a pool of its own; of a Cluster RedisCluster.
 
         For what is missing here; its calls know neither deadline nor breaker and
         raise redis-py's exceptions.
         """
         if self._raw is None:
+            from valkeyctl.caching.driver.raw import build_raw  # few need it
+
             self._raw = build_raw(
-                self.endpoint, size=self._pool_size, connect_timeout=self._connect_timeout
+                self.endpoint, size=self._pool_size, connect_timeout=self.connect_timeout
             )
         return self._raw
 
@@ -183,18 +180,27 @@ class ValkeyClient(Commands):
             AuthError, TlsError: The server does not let us in, or not to this command.
             ServerReplyError: Any other error reply.
         """
-        name = _checked([words])
+        name = checked([words])
         if idempotent is None:
             idempotent = name in READS
         (outcome,) = await self._run([words], deadline=deadline, idempotent=idempotent)
         return _answer(outcome)
 
     async def pipeline(
-        self, commands: Iterable[Command], *, deadline: float | None = None
+        self,
+        commands: Iterable[Command],
+        *,
+        deadline: float | None = None,
+        idempotent: bool = False,
     ) -> list[Outcome]:
         """Return the answers to *commands*, in order, in one round trip; error replies in place.
 
         Other clients' commands may run in between; see `transaction`.
+
+        Args:
+            commands: Each with its arguments.
+            deadline: As `execute`.
+            idempotent: Whether all may be sent again when their connection broke in flight.
 
         Raises:
             As `execute`, except ServerReplyError.
@@ -202,8 +208,8 @@ class ValkeyClient(Commands):
         batch = list(commands)
         if not batch:
             return []
-        _checked(batch)
-        return await self._run(batch, deadline=deadline, idempotent=False)
+        checked(batch)
+        return await self._run(batch, deadline=deadline, idempotent=idempotent)
 
     async def transaction(
         self, commands: Iterable[Command], *, deadline: float | None = None
@@ -217,7 +223,7 @@ class ValkeyClient(Commands):
         batch = list(commands)
         if not batch:
             return []
-        _checked(batch)
+        checked(batch)
         *queued, result = await self._run(
             [("MULTI",), *batch, ("EXEC",)], deadline=deadline, idempotent=False
         )
@@ -260,6 +266,8 @@ class ValkeyClient(Commands):
         Raises:
             As `execute`, except ServerReplyError, which takes its answer's place.
         """
+        if not calls:
+            return []
         limit = self._deadline if deadline is None else deadline
         began = time.monotonic()
         tails = [(len(keys), *keys, *args) for keys, args in calls]
@@ -283,16 +291,38 @@ class ValkeyClient(Commands):
     async def _run(
         self, commands: Sequence[Command], *, deadline: float | None, idempotent: bool
     ) -> list[Outcome]:
+        self._check_home()
         limit = self._deadline if deadline is None else deadline
         permit = self.breaker.admit()
+        outcomes = await self._judged(permit, limit, self._send(commands, idempotent=idempotent))
+        for outcome in outcomes:
+            if isinstance(outcome, (AuthError, UnreachableError)):
+                raise outcome
+        return cast("list[Outcome]", outcomes)
+
+    def _check_home(self) -> None:
+        """Refuse another event loop or process: answers would go to the wrong one."""
+        here = (asyncio.get_running_loop(), os.getpid())
+        if self._home is None:
+            self._home = here
+        elif self._home != here:
+            raise UsageError(
+                "this client belongs to another event loop or process",
+                hint="Make one client in each event loop, after the fork",
+            )
+
+    async def _judged(self, permit: int, limit: float, call: Awaitable[R]) -> R:
+        """Return what *call* does within *limit* seconds, and tell the breaker how it went."""
         try:
             with Deadline(limit):
-                outcomes = await self._send(commands, idempotent=idempotent)
+                result = await call
         except TimeoutError as error:
-            late = DeadlineError(
-                f"no answer from {self.endpoint.address} within {format_duration(limit)}"
-            )
-            self._failed(permit, late)
+            waited = format_duration(limit)
+            late = DeadlineError(f"no answer from {self.endpoint.address} within {waited}")
+            if self._connected.guards_itself:
+                self.breaker.released(permit)
+            else:
+                self._failed(permit, late)
             raise late from error
         except UnreachableError as error:
             self._failed(permit, error)
@@ -304,14 +334,11 @@ class ValkeyClient(Commands):
             self.breaker.released(permit)
             raise
         self.breaker.succeeded(permit)
-        for outcome in outcomes:
-            if isinstance(outcome, AuthError):
-                raise outcome
-        return cast("list[Outcome]", outcomes)
+        return result
 
     async def _send(self, commands: Sequence[Command], *, idempotent: bool) -> list[LinkOutcome]:
         try:
-            return await self._link.exchange(commands)
+            outcomes = await self._link.exchange(commands)
         except DeadlineError:
             raise
         except UnreachableError:
@@ -320,6 +347,13 @@ class ValkeyClient(Commands):
             # Once: a server that restarted has a fresh connection for us, one that is
             # gone refuses it right away.
             return await self._link.exchange(commands)
+        if not idempotent or self._connected.replicated is None:
+            return outcomes
+        if lost := [place for place, outcome in enumerate(outcomes) if is_lost(outcome)]:
+            again = await self._link.exchange([commands[place] for place in lost])
+            for place, outcome in zip(lost, again, strict=True):
+                outcomes[place] = outcome
+        return outcomes
 
     def _failed(self, permit: int, error: UnreachableError) -> None:
         if self._closed:
@@ -354,21 +388,6 @@ class ValkeyClient(Commands):
             address=self.endpoint.address,
             after_s=round(time.monotonic() - began, 3),
         )
-
-
-def _checked(commands: Iterable[Command]) -> str:
-    """Return the name of the last command, after refusing those that bind a connection."""
-    name = ""
-    for words in commands:
-        if not words:
-            raise UsageError("a command needs at least one word")
-        name = str(words[0]).upper()
-        if name in BINDING:
-            raise UsageError(
-                f"{name} would change a connection that others share",
-                hint="Use transaction(), Events, or a connection of client.raw",
-            )
-    return name
 
 
 def _answer(outcome: Outcome) -> RichReply:

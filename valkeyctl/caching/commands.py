@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from valkeyctl.caching.info import parse_info
@@ -41,6 +41,35 @@ def milliseconds(ttl: float) -> int:
     if not 0 < ttl < float("inf"):
         raise UsageError(f"a ttl must be above zero seconds, not {ttl}")
     return max(1, round(ttl * 1000))
+
+
+def name_of(word: Word) -> str:
+    """Return a command's name as the server knows it, however it is written."""
+    return (word.decode(errors="replace") if isinstance(word, bytes) else str(word)).upper()
+
+
+def checked(commands: Iterable[Sequence[Word]]) -> str:
+    """Return the name of the last command, after refusing those that bind a connection.
+
+    Raises:
+        UsageError: A command is empty, or would change a connection that others share.
+    """
+    name = ""
+    for words in commands:
+        if not words:
+            raise UsageError("a command needs at least one word")
+        name = name_of(words[0])
+        if name in BINDING or (name == "CLIENT" and _binds(words)):
+            raise UsageError(
+                f"{name} would change a connection that others share",
+                hint="Use transaction(), listen(), or a connection of client.raw",
+            )
+    return name
+
+
+def _binds(words: Sequence[Word]) -> bool:
+    """Say whether a CLIENT command changes how its connection answers."""
+    return len(words) > 1 and name_of(words[1]) in {"REPLY", "TRACKING", "CACHING"}
 
 
 class Commands:

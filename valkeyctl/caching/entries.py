@@ -3,60 +3,46 @@
 Each namespace, and each tag, has a version key: 16 bytes, the server's time in
 microseconds and 8 random bytes. An entry carries the versions it was written under
 and is valid only while all of them are still the ones that the server holds; reading
-an entry and comparing is one script, one round trip. Invalidating is deleting the
-version key: it costs the same for ten entries and ten million, and works on a server
-that is out of memory. The next caller makes a new version, never one that was there
-before, so a version key that was evicted or lost invalidates and cannot bring old
+an entry and its version is one command, one round trip (`lookups`). Invalidating is
+deleting the version key: it costs the same for ten entries and ten million, and works on
+a server that is out of memory. The next caller makes a new version, never one that was
+there before, so a version key that was evicted or lost invalidates and cannot bring old
 entries back. (A counter could: it would start again at 1.)
 
-A load remembers the versions that its read saw, and the script that writes stores the
-value only while they hold: a value whose loading began before an invalidation is
-never served after it.
+A load begins with a claim, which returns the versions that hold, and the script that
+writes stores the value only while they do: a value whose loading began before an
+invalidation is never served after it. The claim also gives one caller of all processes a
+lease; the others wait until it ends. Setting or deleting the entry ends the lease too,
+and a value loaded under a lease that has ended is not stored.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
 
 from valkeyctl.caching.client import ValkeyClient
-from valkeyctl.caching.codec import HEADER, UndecodableError, Value, head, open_entry
+from valkeyctl.caching.codec import ALWAYS_FRESH, head
 from valkeyctl.caching.commands import milliseconds
-from valkeyctl.caching.keys import KeyScheme
-from valkeyctl.caching.replies import Word
+from valkeyctl.caching.driver.link import Outcome
+from valkeyctl.caching.keys import KeyScheme, Place
+from valkeyctl.caching.payload import Payload
+from valkeyctl.caching.replies import Word, error_from_reply, unexpected_reply
 from valkeyctl.caching.script import load_script
 from valkeyctl.errors import ServerReplyError, ValkeyctlError
 
-# Entries per script: a longer one would keep the server's only thread from others.
-_ENTRIES_PER_SCRIPT = 256
 _RANDOM_BYTES = 8
-
-
-@dataclass(frozen=True)
-class Found:
-    """A valid entry.
-
-    Attributes:
-        value: What was stored.
-        age: Seconds since then, by the server's clock; None when not asked for.
-        ttl: Seconds that it has left; likewise.
-    """
-
-    value: Value
-    age: float | None = None
-    ttl: float | None = None
-
-
-Miss: TypeAlias = Literal["absent", "stale", "corrupt"]
-_MISSES: tuple[Miss, ...] = ("absent", "stale", "corrupt")
+_TOKEN_BYTES = 16
+_MOST_MS = ALWAYS_FRESH - 1
+REPLACE_ANY = b"*"
+"""For `Bid.replace`: no entry that is there is good enough."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The versions that held at a read; what is loaded next is stored only if they still do.
+    """The versions that held at a claim; what is loaded next is stored only if they still do.
 
     Attributes:
         version: Of the namespace.
@@ -73,238 +59,274 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Bid:
+    """A wish to load an entry.
+
+    Attributes:
+        place: Where it lies.
+        lease: Seconds that the right to load it lives unless it is renewed.
+        versions_for: Seconds that the versions live at least from now on.
+        tags: Tags whose versions the write will need.
+        replace: ``created`` of the entry to replace, 8 bytes; or `REPLACE_ANY`, which also
+            takes the lease from whoever holds it; empty: any entry will do.
+        token: Of the lease, should it be granted: who does not hear the answer can give it
+            back all the same.
+    """
+
+    place: Place
+    lease: float
+    versions_for: float
+    tags: tuple[bytes, ...] = ()
+    replace: bytes = b""
+    token: bytes = field(default_factory=lambda: os.urandom(_TOKEN_BYTES))
+
+
+@dataclass(frozen=True)
+class Present:
+    """The entry is there after all: somebody has just written it.
+
+    Attributes:
+        stored: Its bytes.
+        now_ms: The server's clock, ms since 1970; 0 where it does not matter to the entry.
+    """
+
+    stored: bytes
+    now_ms: int
+
+
+@dataclass(frozen=True)
+class Granted:
+    """The caller may load.
+
+    Attributes:
+        fault: Why there is no entry; as `lookups.Looked.stored`.
+        seen: What a write may build on.
+        token: Of the lease; empty when the server could not keep one.
+        refusal: Why it could not.
+    """
+
+    fault: int
+    seen: Seen
+    token: bytes
+    refusal: ValkeyctlError | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """Somebody else is loading it, under versions that still hold.
+
+    Attributes:
+        left: Seconds until the lease runs out at the latest, should its holder be gone.
+        seen: The versions that hold.
+    """
+
+    left: float
+    seen: Seen
+
+
+Claim: TypeAlias = Present | Granted | Held
+
+
+@dataclass(frozen=True)
 class Draft:
     """A value ready to be stored.
 
     Attributes:
-        id: Under which id.
-        encoding: As `codec.encode` says.
-        payload: Likewise.
-        ttl: Seconds to live.
-        tags: As `KeyScheme.tag_word` gives them.
+        place: Where.
+        payload: As `Payloads.pack` gives it.
+        life: Seconds that it lives.
+        fresh: Seconds of those that it is fresh; None for all.
+        cost: Seconds that loading it took; 0 unknown.
+        tags: As `KeyScheme.tag_words` gives them.
         seen: Store only while these versions hold; None stores under those that hold now.
+        token: Store only while this lease holds; empty ends anybody's.
     """
 
-    id: str
-    encoding: int
-    payload: bytes
-    ttl: float
+    place: Place
+    payload: Payload
+    life: float
+    fresh: float | None = None
+    cost: float = 0.0
     tags: tuple[bytes, ...] = ()
     seen: Seen | None = None
+    token: bytes = b""
 
 
 class Entries:
-    """Reads, writes and invalidates the entries of one application; raises what the client does."""
+    """Claims, writes and invalidates the entries of one application.
+
+    Raises what the client does.
+    """
 
     def __init__(self, client: ValkeyClient, keys: KeyScheme) -> None:
         self._client = client
         self._keys = keys
-        self._lookup = load_script("lookup")
-        self._read = load_script("read")
+        # What ends of leases are told on; see the scripts.
+        self.channel = f"{keys.app}:~loads".encode()
+        self._claim = load_script("claim")
         self._write = load_script("write")
+        self._lease = load_script("lease")
+        self._delete = load_script("delete")
         self._drop = load_script("drop")
+        self._forget = load_script("forget")
 
-    async def look(self, namespace: str, id: str, *, deadline: float) -> Found | Miss:  # noqa: A002
-        """Return the entry without age and ttl, or why there is none.
+    @property
+    def is_away(self) -> bool:
+        """Whether the client's breaker keeps calls from the server."""
+        return self._client.breaker.state != "closed"
 
-        Raises:
-            InvalidKeyError: The namespace or the id breaks the rules.
-            ValkeyctlError: As `ValkeyClient.execute`.
-        """
-        key, version_key = self._keys.entry(namespace, id)
-        reply = await self._client.script(
-            self._lookup,
-            (version_key, key),
-            (self._keys.tag_prefix,),
-            deadline=deadline,
-            idempotent=True,
-        )
-        if isinstance(reply, bytes):
-            return await self._opened(key, reply, deadline)
-        return _MISSES[cast("list[int]", reply)[0]]
-
-    async def look_many(
-        self, namespace: str, ids: Sequence[str], *, deadline: float
-    ) -> list[Found | Miss]:
-        """Return the entries without age and ttl, in the order of *ids*; one round trip.
+    async def claim(self, bids: Sequence[Bid], *, deadline: float) -> list[Claim]:
+        """Return for each the entry, or the right to load it, or who has it; one round trip.
 
         Raises:
-            InvalidKeyError: The namespace or an id breaks the rules.
             ValkeyctlError: As `ValkeyClient.execute`.
         """
-        by_version: dict[bytes, list[tuple[int, bytes]]] = {}
-        for place, id in enumerate(ids):  # noqa: A001
-            key, version_key = self._keys.entry(namespace, id)
-            by_version.setdefault(version_key, []).append((place, key))
-        groups = [
-            (version_key, members[at : at + _ENTRIES_PER_SCRIPT])
-            for version_key, members in by_version.items()
-            for at in range(0, len(members), _ENTRIES_PER_SCRIPT)
-        ]
+        # Not idempotent: sent again, it may find the lease that it took itself, and wait for it.
         outcomes = await self._client.scripts(
-            self._lookup,
-            [
-                ((version_key, *(key for _, key in members)), (self._keys.tag_prefix,))
-                for version_key, members in groups
-            ],
+            self._claim, [_claim_call(bid) for bid in bids], deadline=deadline
+        )
+        address = self._client.endpoint.address
+        try:
+            return [
+                _claimed(outcome, bid, address) for outcome, bid in zip(outcomes, bids, strict=True)
+            ]
+        except (TypeError, ValueError) as error:
+            raise unexpected_reply(address, "a claim") from error
+
+    async def leases(self, places: Sequence[Place], *, deadline: float) -> list[bytes]:
+        """Return for each the token of the lease that holds, empty where none does."""
+        outcomes = await self._client.pipeline(
+            [("GETRANGE", place.lease, 0, _TOKEN_BYTES - 1) for place in places],
             deadline=deadline,
             idempotent=True,
         )
-        results: list[Found | Miss] = ["absent"] * len(ids)
-        for (_, members), outcome in zip(groups, outcomes, strict=True):
-            if isinstance(outcome, ServerReplyError):
-                raise outcome
-            # A group of one is answered like a single lookup.
-            found = outcome if isinstance(outcome, list) else [outcome]
-            for (place, key), stored in zip(members, found, strict=False):
-                if isinstance(stored, bytes):
-                    results[place] = await self._opened(key, stored, deadline)
-                else:
-                    results[place] = _MISSES[cast("int", stored)]
-        return results
+        return [outcome if isinstance(outcome, bytes) else b"" for outcome in outcomes]
 
-    async def look_to_load(
-        self,
-        namespace: str,
-        id: str,  # noqa: A002
-        *,
-        deadline: float,
-        tags: tuple[bytes, ...],
-        versions_for: float,
-    ) -> Found | tuple[Miss, Seen]:
-        """Return the entry without age and ttl, or why there is none and the versions that hold.
+    async def renew(self, place: Place, token: bytes, lease: float, *, deadline: float) -> bool:
+        """Let the lease live *lease* seconds from now on; False when it has ended."""
+        reply = await self._client.script(
+            self._lease, [place.lease], [token, milliseconds(lease)], deadline=deadline
+        )
+        return reply == 1
+
+    async def release(
+        self, place: Place, token: bytes, *, look_again: bool, deadline: float
+    ) -> None:
+        """Give the lease back, and wake those who wait for it.
 
         Args:
-            namespace: Where it lies.
-            id: Under which id.
+            place: Of the entry.
+            token: Of the lease; one that has ended is no error.
+            look_again: Whether they shall look for the entry, or else load for themselves.
             deadline: Seconds for the call.
-            tags: Tags whose versions a later write needs.
-            versions_for: Missing versions are made, to live this many seconds.
-
-        Raises:
-            InvalidKeyError: The namespace or the id breaks the rules.
-            ValkeyctlError: As `ValkeyClient.execute`.
         """
-        key, version_key = self._keys.entry(namespace, id)
-        random = os.urandom(_RANDOM_BYTES)
-        reply = await self._client.script(
-            self._lookup,
-            (version_key, key),
-            (self._keys.tag_prefix, random, milliseconds(versions_for), *tags),
+        word = b"1" if look_again else b"0"
+        await self._client.script(
+            self._lease,
+            [place.lease],
+            [token, b"", self.channel, word + place.key],
             deadline=deadline,
-            idempotent=True,
         )
-        if isinstance(reply, bytes):
-            result = await self._opened(key, reply, deadline)
-            if isinstance(result, Found):
-                return result
-            # A valid entry came without the versions, which are now what is asked for.
-            again, seen = await self.read(
-                namespace, id, deadline=deadline, tags=tags, versions_for=versions_for
-            )
-            return again if isinstance(again, Found) else ("corrupt", seen)
-        state, version, tag_versions = cast("tuple[int, bytes, list[bytes]]", reply)
-        return _MISSES[state], Seen(version, tuple(tag_versions))
-
-    async def read(
-        self,
-        namespace: str,
-        id: str,  # noqa: A002
-        *,
-        deadline: float,
-        tags: tuple[bytes, ...],
-        versions_for: float,
-    ) -> tuple[Found | Miss, Seen]:
-        """Return the entry with age and ttl, or why there is none, and the versions that hold.
-
-        Arguments and failures as `look_to_load`.
-        """
-        key, version_key = self._keys.entry(namespace, id)
-        reply = await self._client.script(
-            self._read,
-            (version_key, key),
-            (
-                self._keys.tag_prefix,
-                os.urandom(_RANDOM_BYTES),
-                milliseconds(versions_for),
-                *tags,
-            ),
-            deadline=deadline,
-            idempotent=True,
-        )
-        version, tag_versions, now_ms, stored, left_ms = cast(
-            "tuple[bytes, list[bytes], int, bytes | int, int]", reply
-        )
-        seen = Seen(version, tuple(tag_versions))
-        if isinstance(stored, int):
-            return _MISSES[stored], seen
-        return await self._opened(key, stored, deadline, now_ms=now_ms, left_ms=left_ms), seen
 
     async def write(
-        self, namespace: str, drafts: Sequence[Draft], *, deadline: float
+        self, drafts: Sequence[Draft], *, deadline: float
     ) -> list[bool | ServerReplyError]:
         """Store *drafts* in one round trip; False where an invalidation came in between.
 
         Raises:
-            InvalidKeyError: The namespace or an id breaks the rules.
             ValkeyctlError: As `ValkeyClient.execute`, but error replies take a place each.
         """
         outcomes = await self._client.scripts(
-            self._write, [self._write_call(namespace, draft) for draft in drafts], deadline=deadline
+            self._write, [self._write_call(draft) for draft in drafts], deadline=deadline
         )
         return [
             outcome if isinstance(outcome, ServerReplyError) else outcome == 1
             for outcome in outcomes
         ]
 
-    async def delete(self, namespace: str, id: str) -> bool:  # noqa: A002
-        """Delete one entry; False when there was none."""
-        key, _ = self._keys.entry(namespace, id)
-        return await self._client.delete(key) > 0
+    async def drop(self, place: Place, begin: bytes, *, deadline: float) -> None:
+        """Delete an entry that cannot be decoded, unless it was written anew.
 
-    async def invalidate(self, namespace: str) -> None:
-        """Make every entry of *namespace* invalid."""
-        await self._client.delete(*self._keys.versions(namespace))
+        Args:
+            place: Where it lies.
+            begin: Its header, as it was read.
+            deadline: Seconds for the call.
+        """
+        await self._client.script(self._drop, [place.key], [begin], deadline=deadline)
 
-    async def invalidate_tag(self, tag: str) -> None:
-        """Make every entry with *tag* invalid, in all namespaces."""
-        await self._client.delete(self._keys.tag(tag))
+    async def delete(self, place: Place) -> bool:
+        """Delete one entry, and let no load in progress bring it back; False: there was none."""
+        reply = await self._client.script(self._delete, [place.key, place.lease], [self.channel])
+        return reply == 1
 
-    def _write_call(self, namespace: str, draft: Draft) -> tuple[tuple[bytes, bytes], list[Word]]:
-        key, version_key = self._keys.entry(namespace, draft.id)
-        seen = draft.seen
+    async def forget(self, versions: Sequence[bytes], announcement: Sequence[Word]) -> int | None:
+        """Make every entry that was written under one of these version keys invalid.
+
+        Args:
+            versions: The version keys.
+            announcement: The command that tells the near caches.
+
+        Returns:
+            The announcement's answer: how many near caches there are; None where the
+            server does not let this user tell them.
+        """
+        _, channel, words = announcement
+        if self._client.replicated:
+            await self._client.delete_replicated(versions)
+            versions = ()
+        heard = await self._client.script(self._forget, versions, [channel, words])
+        return cast("int", heard) if heard != -1 else None
+
+    def _write_call(self, draft: Draft) -> tuple[tuple[bytes, ...], list[Word]]:
+        place, payload, seen = draft.place, draft.payload, draft.seen
         args: list[Word] = [
             seen.version if seen else b"",
-            milliseconds(draft.ttl),
+            draft.token,
+            milliseconds(draft.life),
+            ALWAYS_FRESH if draft.fresh is None else min(milliseconds(draft.fresh), _MOST_MS),
+            min(round(draft.cost * 1000), _MOST_MS),
             os.urandom(_RANDOM_BYTES),
-            self._keys.tag_prefix,
-            head(draft.encoding, len(draft.tags)),
-            draft.payload,
+            place.tags,
+            self.channel,
+            head(payload.encoding, len(draft.tags), payload.flags),
+            payload.data,
         ]
         expected = seen.tags if seen else (b"",) * len(draft.tags)
         for tag, version in zip(draft.tags, expected, strict=True):
             args += (tag, version)
-        return (version_key, key), args
+        return (place.version, place.key, place.lease), args
 
-    async def _opened(
-        self,
-        key: bytes,
-        stored: bytes,
-        deadline: float,
-        *,
-        now_ms: int | None = None,
-        left_ms: int = 0,
-    ) -> Found | Miss:
-        try:
-            value, created_ms = open_entry(stored)
-        except UndecodableError:
-            # Should this fail, the next reader will find and drop it.
-            with suppress(ValkeyctlError):
-                await self._client.script(
-                    self._drop, [key], [stored[: HEADER.size]], deadline=deadline
-                )
-            return "corrupt"
-        if now_ms is None:
-            return Found(value)
-        # An operator may have set the clock back or taken the expiry away.
-        return Found(value, max(now_ms - created_ms, 0) / 1000, max(left_ms, 0) / 1000)
+
+def _claim_call(bid: Bid) -> tuple[tuple[bytes, ...], list[Word]]:
+    place = bid.place
+    return (place.version, place.key, place.lease), [
+        place.tags,
+        os.urandom(_RANDOM_BYTES),
+        milliseconds(bid.versions_for),
+        bid.token,
+        milliseconds(bid.lease),
+        bid.replace,
+        *bid.tags,
+    ]
+
+
+def _claimed(outcome: Outcome, bid: Bid, address: str) -> Claim:
+    if isinstance(outcome, ServerReplyError):
+        raise outcome
+    match outcome:
+        case [1, bytes(stored), int(now_ms)]:
+            return Present(stored, now_ms)
+        case [2, int(fault), bytes(version), list(versions), bytes(text)] if _all_bytes(versions):
+            seen = Seen(version, tuple(cast("list[bytes]", versions)))
+            if not text:
+                return Granted(fault, seen, bid.token)
+            refusal = error_from_reply(text.decode(errors="replace"), address)
+            return Granted(fault, seen, b"", refusal)
+        case [3, int(left_ms), bytes(version), list(versions)] if _all_bytes(versions):
+            seen = Seen(version, tuple(cast("list[bytes]", versions)))
+            return Held(max(left_ms, 1) / 1000, seen)
+    raise TypeError(outcome)
+
+
+def _all_bytes(words: Sequence[object]) -> bool:
+    return all(isinstance(word, bytes) for word in words)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -25,6 +25,11 @@ class _TakeOver:
 
 
 _TAKE_OVER = _TakeOver()
+# The marks of the flights whose loader runs in this context, which a loader's child tasks
+# inherit; not the flights, whose values would live as long as the longest of those tasks.
+_LEADING: ContextVar[tuple[object, ...]] = ContextVar("valkeyctl-leading", default=())
+ANYONE = object()
+"""The token of a flight whose load has not begun."""
 
 
 @dataclass(eq=False)
@@ -33,28 +38,27 @@ class Flight(Generic[V]):
 
     Attributes:
         token: What the loaded value depends on beside its key; callers share a flight
-            only if theirs is equal.
-        leader: The task that loads.
+            only if theirs is equal, or if it is `ANYONE`: the load has not begun, so
+            whatever they know, it is older than the value will be.
+        lease: Of the load that has begun; empty before, and where there is none.
+        forced: Whether one of its callers wants a value that is loaded anew.
+        nested: Whether the loader of another flight of the same key runs this one.
         landed: Set once the value or the error is there.
+        reach: For how many of the waiters, first come first, the value is new enough; None:
+            for all. Those who came later go on with the flight.
         forgotten: The key was set or deleted meanwhile: the value is too old to store.
+        mark: Stands for it where it must not be kept alive.
     """
 
     token: Hashable
-    leader: asyncio.Task[object] | None
+    lease: bytes = b""
+    forced: bool = False
+    nested: bool = False
     landed: Landed[V] | None = None
+    reach: int | None = None
     forgotten: bool = False
     waiters: deque[asyncio.Future[Landed[V] | _TakeOver]] = field(default_factory=deque)
-
-
-@dataclass(eq=False)
-class Watch(Generic[V]):
-    """What happened to one key while its caller was looking it up.
-
-    Attributes:
-        ended: The last flight that brought a value meanwhile; None when there was none.
-    """
-
-    ended: Flight[V] | None = None
+    mark: object = field(default_factory=object)
 
 
 class Flights(Generic[V]):
@@ -62,36 +66,23 @@ class Flights(Generic[V]):
 
     def __init__(self) -> None:
         self._flights: dict[bytes, Flight[V]] = {}
-        self._watches: dict[bytes, set[Watch[V]]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    @contextmanager
-    def watch(self, key: bytes) -> Iterator[Watch[V]]:
-        """Notice loads of *key* that end while a caller looks it up; give the result to `run`.
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._flights
 
-        The answer to a lookup may be read by the server before a load is stored, and by
-        its caller after that load has ended: a busy event loop learns of both in one
-        turn. Without this, that caller would find neither the entry nor the flight.
-        """
-        watch: Watch[V] = Watch()
-        watches = self._watches.setdefault(key, set())
-        watches.add(watch)
-        try:
-            yield watch
-        finally:
-            watches.discard(watch)
-            if not watches:
-                del self._watches[key]
+    def get(self, key: bytes) -> Flight[V] | None:
+        """Return the flight that a caller may join, if its token fits."""
+        return self._flights.get(key)
 
     async def run(
         self,
         key: bytes,
         token: Hashable,
-        load: Callable[[], Awaitable[V]],
-        store: Callable[[V], Awaitable[None]],
-        watch: Watch[V] | None = None,
+        load: Callable[[Flight[V]], Awaitable[V]],
+        store: Callable[[Flight[V], V], Awaitable[None]],
     ) -> tuple[V, bool]:
         """Return the loaded value, and whether another caller's load brought it.
 
@@ -103,31 +94,30 @@ class Flights(Generic[V]):
         Args:
             key: What is loaded.
             token: See `Flight.token`.
-            load: Brings the value; its exceptions go to all callers of this flight.
-            store: Keeps the value; must not raise.
-            watch: Of the lookup that missed.
+            load: Brings the value; its exceptions go to all callers of this flight. It
+                sets the flight's token once it knows what its value depends on.
+            store: Keeps the value, unless the flight is forgotten; must not raise.
         """
-        if watch is not None and watch.ended is not None:
-            missed = watch.ended
-            if missed.token == token and missed.landed is not None and not missed.forgotten:
-                return missed.landed.value, True  # type: ignore[return-value] # V may include None
         flight = self._flights.get(key)
-        task = asyncio.current_task()
         # A loader that asks for its own key would wait for itself for ever.
-        if flight is None or flight.token != token or flight.leader is task:
-            flight = Flight(token, task)
+        nested = flight is not None and flight.mark in _LEADING.get()
+        if flight is None or flight.token not in (ANYONE, token) or nested:
+            flight = Flight(token, nested=nested)
             self._flights[key] = flight
             return await self._lead(key, flight, load, store), False
         landed = flight.landed
         if landed is None:
             signal = await self._wait(key, flight)
             if isinstance(signal, _TakeOver):
-                flight.leader = task
                 return await self._lead(key, flight, load, store), False
             landed = signal
         if landed.error is not None:
             raise landed.error
         return landed.value, True  # type: ignore[return-value] # V may include None
+
+    def leave(self, key: bytes, flight: Flight[V]) -> None:
+        """Let nobody else join *flight*."""
+        self._end(key, flight)
 
     def forget(self, key: bytes) -> None:
         """Let nobody else join the load of *key*, and let its value not be stored."""
@@ -139,21 +129,26 @@ class Flights(Generic[V]):
         self,
         key: bytes,
         flight: Flight[V],
-        load: Callable[[], Awaitable[V]],
-        store: Callable[[V], Awaitable[None]],
+        load: Callable[[Flight[V]], Awaitable[V]],
+        store: Callable[[Flight[V], V], Awaitable[None]],
     ) -> V:
+        flight.reach, flight.lease = None, b""
+        outer = _LEADING.get()
+        _LEADING.set((*outer, flight.mark))
         try:
             try:
-                value = await load()
+                value = await load(flight)
             except Exception as error:
                 self._land(flight, Landed(error=error))
                 raise
+            finally:
+                _LEADING.set(outer)
             self._land(flight, Landed(value))
-            if not flight.forgotten:
-                await store(value)
+            await store(flight, value)
             return value
         finally:
-            # Cancelled before the value was there: somebody else goes on with the flight.
+            # Cancelled before the value was there, or some came too late for it: one of
+            # the others goes on with the flight.
             if flight.landed is not None or not self._hand_over(flight):
                 self._end(key, flight)
 
@@ -170,11 +165,13 @@ class Flights(Generic[V]):
             raise
 
     def _land(self, flight: Flight[V], landed: Landed[V]) -> None:
-        flight.landed = landed
-        while flight.waiters:
+        reach = len(flight.waiters) if flight.reach is None else flight.reach
+        for _ in range(reach):
             waiter = flight.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(landed)
+        if not flight.waiters:
+            flight.landed = landed
 
     def _hand_over(self, flight: Flight[V]) -> bool:
         while flight.waiters:
@@ -187,6 +184,3 @@ class Flights(Generic[V]):
     def _end(self, key: bytes, flight: Flight[V]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-        if flight.landed is not None and flight.landed.error is None:
-            for watch in self._watches.get(key, ()):
-                watch.ended = flight

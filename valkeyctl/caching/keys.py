@@ -5,34 +5,69 @@
     opencode:metadata:gpt-x          an entry
     opencode:~version:metadata       the version that valid entries of the namespace carry
     opencode:~tag:models             the version that valid entries with the tag carry
+    opencode:~load:metadata:gpt-x    the lease of whoever loads the entry's value now
+    opencode:~hot:metadata           the ids of the namespace that are read most
 
-``~`` cannot begin a namespace, so entries and control keys never collide. With more
-than one shard, which is for Valkey Cluster, a hash tag keeps an entry and its version
-key in one slot while the shards spread a namespace over the nodes::
+``~`` cannot begin a namespace, so entries and control keys never collide.
 
-    opencode:metadata:{metadata.17}:gpt-x
-    opencode:~version:{metadata.17}
+On Valkey Cluster all that one operation touches must lie in one slot, and yet no
+namespace on one node. So there are 64 shards, each a hash tag that all namespaces of
+the application share; an entry's id chooses its shard, and each shard has versions of
+its own::
+
+    opencode:metadata:{opencode.49}:gpt-x
+    opencode:~version:{opencode.49}:metadata
+    opencode:~tag:{opencode.49}:models
+    opencode:~load:metadata:{opencode.49}:gpt-x
+
+Invalidating a namespace or a tag is then 64 deletes instead of one, whatever its size.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 from valkeyctl.errors import InvalidKeyError, UsageError
 
 MAX_KEY_BYTES = 512
 MAX_TAGS = 32
 MAX_TAG_BYTES = 128  # its length is one byte of the stored envelope
+SHARDS = 64
+"""Hash tags of an application on Cluster; part of the stored format, as every client must agree."""
+
+Kind: TypeAlias = Literal["entry", "version", "tag", "lease", "hot"]
 
 _APP = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
-_SHARD = re.compile(r"\{(?P<namespace>[a-z0-9_-]+)\.(?P<shard>\d+)\}")
+_GROUP = re.compile(
+    r"\{(?P<app>[a-z0-9-]+)\.(?P<shard>0|[1-9][0-9]?)\}:(?P<rest>.+)", re.ASCII | re.DOTALL
+)
 _VERSION = "~version"
 _TAG = "~tag"
+_LOAD = "~load"
+_HOT = "~hot"
+# Namespaces are few: the bound is against a caller who makes them up.
+_NAMESPACES_KEPT = 4096
+
+
+class Place(NamedTuple):
+    """Where an entry lies, and what lies beside it in the same slot.
+
+    Attributes:
+        key: Of the entry.
+        version: Key of the version of its namespace.
+        tags: What the version keys of its tags begin with; the tag follows.
+        lease: Key of the lease to load its value.
+    """
+
+    key: bytes
+    version: bytes
+    tags: bytes
+    lease: bytes
 
 
 @dataclass(frozen=True)
@@ -42,14 +77,22 @@ class ParsedKey:
     Attributes:
         app: The application it belongs to.
         namespace: Its namespace; empty for a tag's version key.
-        id: What follows the namespace; of a control key the tag, or empty.
-        control: Whether it holds a version instead of an entry.
+        id: Of an entry, or of the entry that a lease is about; of a tag's version key the
+            tag; else empty.
+        kind: What it holds.
+        shard: On Cluster the number of its shard, 0 to 63; None elsewhere.
     """
 
     app: str
     namespace: str
     id: str
-    control: bool = False
+    kind: Kind = "entry"
+    shard: int | None = None
+
+    @property
+    def control(self) -> bool:
+        """Whether it holds something about entries instead of one."""
+        return self.kind != "entry"
 
 
 class KeyScheme:
@@ -57,39 +100,59 @@ class KeyScheme:
 
     Args:
         app: Lower case letters, digits and inner hyphens, 1 to 40 characters.
-        shards: Into how many hash slots a namespace is spread: 1 standalone, 64 on Cluster.
+        shards: 64 on Cluster, 1 everywhere else.
 
     Raises:
         InvalidKeyError: The application's name breaks the rule.
+        UsageError: Another number of shards.
+
+    Attributes:
+        app: As given.
+        shards: As given.
+        tag_prefixes: What the version keys of tags begin with, by shard.
     """
 
     def __init__(self, app: str, *, shards: int = 1) -> None:
-        if not _APP.fullmatch(app):
+        if not isinstance(app, str) or not _APP.fullmatch(app):
             raise InvalidKeyError(
                 f"the application name {app!r} is not 1 to 40 of a-z, 0-9 and inner hyphens",
                 hint="Give a name such as opencode or my-app-2",
             )
-        if shards < 1:
-            raise InvalidKeyError(f"a namespace has at least 1 shard, not {shards}")
+        if shards not in (1, SHARDS):
+            raise UsageError(f"keys have 1 or {SHARDS} shards, not {shards}")
         self.app = app
         self.shards = shards
-        self.tag_prefix = f"{app}:{_TAG}:".encode()
+        self._groups = [""] if shards == 1 else [f"{{{app}.{n}}}:" for n in range(shards)]
+        self.tag_prefixes = tuple(f"{app}:{_TAG}:{group}".encode() for group in self._groups)
+        # By namespace, then shard; the keys of such a place are prefixes still.
+        self._known: dict[str, tuple[Place, ...]] = {}
 
-    def entry(self, namespace: str, id: str) -> tuple[bytes, bytes]:  # noqa: A002
-        """Return the key of an entry and the version key that it is checked against.
+    def place(self, namespace: str, id: str) -> Place:  # noqa: A002
+        """Return the keys of an entry and of what lies beside it.
 
         Raises:
             InvalidKeyError: The namespace or the id breaks the rules, or both are too long.
         """
-        shard = zlib.crc32(id.encode(errors="replace")) % self.shards if self.shards > 1 else 0
-        prefix, version = self._prefix(namespace, shard)
-        key = prefix + _checked(id, "id").encode()
+        # Every call of the library comes through here: no call is made that can be spared.
+        try:
+            spaces = self._known[namespace]
+        except KeyError:
+            spaces = self._learn(namespace)
+        try:
+            usable = id and " " not in id and id.isprintable()
+        except (AttributeError, TypeError):  # a number, say; asking first would cost every call
+            usable = False
+        if not usable:
+            raise _unusable(id, "id")
+        word = id.encode()
+        space = spaces[zlib.crc32(word) % SHARDS] if self.shards > 1 else spaces[0]
+        key = space.key + word
         if len(key) > MAX_KEY_BYTES:
             raise InvalidKeyError(
                 f"the key of {namespace!r} has {len(key)} bytes, which is over {MAX_KEY_BYTES}",
                 hint="Use a digest of the long part as the id",
             )
-        return key, version
+        return Place(key, space.version, space.tags, space.lease + word)
 
     def versions(self, namespace: str) -> tuple[bytes, ...]:
         """Return the version keys of all shards of *namespace*.
@@ -97,23 +160,37 @@ class KeyScheme:
         Raises:
             InvalidKeyError: The namespace breaks the rules.
         """
-        return tuple(self._prefix(namespace, shard)[1] for shard in range(self.shards))
+        return tuple(
+            space.version for space in self._known.get(namespace) or self._learn(namespace)
+        )
 
-    def tag(self, tag: str) -> bytes:
-        """Return the version key of *tag*.
+    def hottest(self, namespace: str) -> bytes:
+        """Return the key of what is saved of the most read ids of *namespace*.
+
+        Raises:
+            InvalidKeyError: The namespace breaks the rules.
+        """
+        self.versions(namespace)
+        return f"{self.app}:{_HOT}:{namespace}".encode()
+
+    def tag_versions(self, tag: str) -> tuple[bytes, ...]:
+        """Return the version keys of all shards of *tag*.
 
         Raises:
             InvalidKeyError: It is empty, too long, or has whitespace or control characters.
         """
-        return self.tag_prefix + self.tag_word(tag)
+        word = self.tag_word(tag)
+        return tuple(prefix + word for prefix in self.tag_prefixes)
 
     def tag_word(self, tag: str) -> bytes:
         """Return *tag* as envelopes carry it.
 
         Raises:
-            InvalidKeyError: As `tag`.
+            InvalidKeyError: As `tag_versions`.
         """
-        word = _checked(tag, "tag").encode()
+        if not isinstance(tag, str) or not tag or " " in tag or not tag.isprintable():
+            raise _unusable(tag, "tag")
+        word = tag.encode()
         if len(word) > MAX_TAG_BYTES:
             raise InvalidKeyError(
                 f"a tag of {len(word)} bytes is longer than {MAX_TAG_BYTES}",
@@ -122,7 +199,10 @@ class KeyScheme:
         return word
 
     def tag_words(self, tags: Collection[str]) -> tuple[bytes, ...]:
-        """Return *tags* as envelopes carry them, each once.
+        """Return *tags* as envelopes carry them, each once, sorted.
+
+        A set has another order in each process, and processes share a load only if their
+        tags are the same.
 
         Raises:
             InvalidKeyError: One breaks the rules, or there are more than 32.
@@ -132,30 +212,31 @@ class KeyScheme:
             return ()
         if isinstance(tags, str):
             raise UsageError(f"tags are a list of strings, not the string {tags!r}")
-        words = tuple(dict.fromkeys(self.tag_word(tag) for tag in tags))
+        words = tuple(sorted({self.tag_word(tag) for tag in tags}))
         if len(words) > MAX_TAGS:
             raise InvalidKeyError(f"{len(words)} tags are more than {MAX_TAGS}")
         return words
 
-    # An instance lives as long as its service, and namespaces are few: the bound is
-    # against a caller who makes them up.
-    @functools.lru_cache(maxsize=4096)  # noqa: B019
-    def _prefix(self, namespace: str, shard: int) -> tuple[bytes, bytes]:
-        if not _NAMESPACE.fullmatch(namespace):
+    def _learn(self, namespace: str) -> tuple[Place, ...]:
+        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise InvalidKeyError(
                 f"the namespace {namespace!r} is not a letter and up to 39 of a-z, 0-9, _ and -",
                 hint="Give a name such as response or user_profile",
             )
-        if self.shards == 1:
-            return (
-                f"{self.app}:{namespace}:".encode(),
-                f"{self.app}:{_VERSION}:{namespace}".encode(),
+        if len(self._known) >= _NAMESPACES_KEPT:
+            self._known.clear()
+        app = self.app
+        spaces = tuple(
+            Place(
+                f"{app}:{namespace}:{group}".encode(),
+                f"{app}:{_VERSION}:{group}{namespace}".encode(),
+                tags,
+                f"{app}:{_LOAD}:{namespace}:{group}".encode(),
             )
-        group = f"{{{namespace}.{shard}}}"
-        return (
-            f"{self.app}:{namespace}:{group}:".encode(),
-            f"{self.app}:{_VERSION}:{group}".encode(),
+            for group, tags in zip(self._groups, self.tag_prefixes, strict=True)
         )
+        self._known[namespace] = spaces
+        return spaces
 
 
 def parse_key(key: bytes) -> ParsedKey | None:
@@ -164,31 +245,61 @@ def parse_key(key: bytes) -> ParsedKey | None:
     An entry's shard group is no part of its id.
     """
     try:
-        app, namespace, rest = key.decode().split(":", 2)
+        app, space, rest = key.decode().split(":", 2)
     except ValueError:  # too few parts, or not UTF-8
         return None
     if not _APP.fullmatch(app) or not rest:
         return None
-    if namespace == _TAG:
-        return ParsedKey(app, "", rest, control=True)
-    if namespace == _VERSION:
-        group = _SHARD.fullmatch(rest)
-        owner = group["namespace"] if group else rest
-        return ParsedKey(app, owner, "", control=True) if _NAMESPACE.fullmatch(owner) else None
-    if not _NAMESPACE.fullmatch(namespace):
+    if space == _TAG:
+        word, shard = _ungrouped(app, rest)
+        return ParsedKey(app, "", word, "tag", shard)
+    if space == _VERSION:
+        namespace, shard = _ungrouped(app, rest)
+        if not _NAMESPACE.fullmatch(namespace):
+            return None
+        return ParsedKey(app, namespace, "", "version", shard)
+    if space == _HOT:
+        return ParsedKey(app, rest, "", "hot") if _NAMESPACE.fullmatch(rest) else None
+    kind: Kind = "entry"
+    if space == _LOAD:
+        kind = "lease"
+        space, _, rest = rest.partition(":")
+    if not rest or not _NAMESPACE.fullmatch(space):
         return None
-    group = _SHARD.match(rest)
-    if group and group["namespace"] == namespace and rest[group.end() : group.end() + 1] == ":":
-        rest = rest[group.end() + 1 :]
-    return ParsedKey(app, namespace, rest) if rest else None
+    id, shard = _ungrouped(app, rest)  # noqa: A001
+    if shard is not None and zlib.crc32(id.encode()) % SHARDS != shard:
+        id, shard = rest, None  # noqa: A001 # an id that only looks like a group
+    return ParsedKey(app, space, id, kind, shard)
 
 
-def _checked(text: str, what: str) -> str:
-    # isprintable refuses control characters, lone surrogates and every space but " ".
-    if not text or " " in text or not text.isprintable():
-        shown = ascii(text[:60])
-        raise InvalidKeyError(
-            f"the {what} {shown} is empty, or has whitespace or control characters",
-            hint=f"Use printable characters without spaces, or a digest, as the {what}",
+def _ungrouped(app: str, rest: str) -> tuple[str, int | None]:
+    """Return *rest* without the shard group that it may begin with, and the shard."""
+    group = _GROUP.fullmatch(rest) if rest.startswith("{") else None
+    if group is None or group["app"] != app or int(group["shard"]) >= SHARDS:
+        return rest, None
+    return group["rest"], int(group["shard"])
+
+
+def _unusable(text: object, what: str) -> InvalidKeyError:
+    if not isinstance(text, str):
+        return InvalidKeyError(
+            f"the {what} {ascii(text)[:60]} is no text but of the type {type(text).__name__}",
+            hint="Use str() of a number",
         )
-    return text
+    # isprintable refuses control characters, lone surrogates and every space but " ".
+    shown = ascii(text[:60])
+    return InvalidKeyError(
+        f"the {what} {shown} is empty, or has whitespace or control characters",
+        hint=f"Use printable characters without spaces, or a digest, as the {what}",
+    )
+
+
+def distinct(ids: Iterable[str]) -> list[str]:
+    """Return *ids*, each once.
+
+    Raises:
+        UsageError: It is one string, not a collection of them.
+    """
+    if isinstance(ids, (str, bytes)):
+        raise UsageError(f"ids are a list of strings, not the string {ids!r}")
+    return list(dict.fromkeys(ids))

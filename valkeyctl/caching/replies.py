@@ -21,6 +21,8 @@ RichReply: TypeAlias = bytes | int | float | list["RichReply"] | dict[bytes, "Ri
 _AUTH_WORDS = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
 # Sent with the plain word ERR; both say that the credentials do not fit the server.
 _AUTH_TEXTS = ("invalid password", "without any password configured", "no password is set")
+# A script that may run, and does what its user may not.
+_ACL_IN_SCRIPT = "ACL failure in script"
 _AUTH_HINTS = {
     "NOAUTH": "Give the password in the URL: redis://:password@host:port/0",
     "WRONGPASS": "Check the user and the password in the URL",
@@ -33,6 +35,14 @@ _HINTS = {
     "MISCONF": "Check the server's disk; it cannot save and so refuses writes",
     "LOADING": "Wait until the server has loaded its data",
 }
+
+
+def unexpected_reply(address: str, what: str) -> ServerReplyError:
+    """Return the failure of a server whose answer to *what* has another shape than ours."""
+    return ServerReplyError(
+        f"{address} answered {what} in a form that is not Valkey's",
+        hint="Check that it is a Valkey server, and no proxy that changes answers",
+    )
 
 
 def error_from_reply(text: str, address: str, *, secret: str | None = None) -> ValkeyctlError:
@@ -54,4 +64,6 @@ def error_from_reply(text: str, address: str, *, secret: str | None = None) -> V
         return AuthError(message, hint=_AUTH_HINTS[word])
     if any(part in text for part in _AUTH_TEXTS):
         return AuthError(message, hint="Check the user and the password in the URL")
+    if _ACL_IN_SCRIPT in text:
+        return AuthError(message, hint=_AUTH_HINTS["NOPERM"])
     return ServerReplyError(message, reply=word, hint=_HINTS.get(word))

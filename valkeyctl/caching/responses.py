@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from valkeyctl.caching.cache import CacheService
 from valkeyctl.caching.client import ValkeyClient
+from valkeyctl.caching.observer import Observer
 from valkeyctl.caching.policy import DEFAULT_POLICIES, NamespacePolicy
 from valkeyctl.errors import UsageError
 
@@ -45,7 +46,7 @@ class Answer:
 
     Attributes:
         body: The provider's JSON body.
-        outcome: ``hit``, ``miss`` and ``collapsed`` as `Lookup`; ``bypass``: the request
+        outcome: ``hit``, ``stale``, ``miss`` and ``collapsed`` as `Lookup`; ``bypass``: the request
             asks for state, so the cache was left out.
         age: Seconds since it was stored; None unless a hit.
         ttl: Seconds that the entry has left; None when nothing is stored.
@@ -53,7 +54,7 @@ class Answer:
     """
 
     body: dict[str, object]
-    outcome: Literal["hit", "miss", "collapsed", "bypass"]
+    outcome: Literal["hit", "stale", "miss", "collapsed", "bypass"]
     age: float | None
     ttl: float | None
     digest: str
@@ -69,6 +70,7 @@ class ResponseCache:
         namespace: Second part of every key.
         budget: Seconds that the server may cost a read or a write.
         rng: Source of the ttl's jitter.
+        observers: Who hears what happens.
 
     Raises:
         InvalidKeyError: The application's name breaks the rule.
@@ -83,6 +85,7 @@ class ResponseCache:
         namespace: str = "response",
         budget: float = 0.025,
         rng: random.Random | None = None,
+        observers: Iterable[Observer] = (),
     ) -> None:
         self.namespace = namespace
         self.cache = CacheService(
@@ -91,6 +94,7 @@ class ResponseCache:
             policies={namespace: policy or DEFAULT_POLICIES["response"]},
             budget=budget,
             rng=rng,
+            observers=observers,
         )
 
     async def complete(

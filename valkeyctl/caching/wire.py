@@ -10,9 +10,9 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import hiredis
 
@@ -25,6 +25,7 @@ from valkeyctl.errors import (
     ServerReplyError,
     TlsError,
     UnreachableError,
+    UsageError,
     ValkeyctlError,
 )
 from valkeyctl.units import format_duration
@@ -32,13 +33,57 @@ from valkeyctl.units import format_duration
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Reply", "Wire", "Word"]
+__all__ = ["Reply", "ReplyReader", "Wire", "Word", "is_push", "pack", "reply_reader"]
 
 # What may be sent without its answer: enough to hide the round trip, too little
 # for the server to pile up replies while we are still writing.
 _UNANSWERED_BYTES = 256 * 1024
 _UNANSWERED_COMMANDS = 1024
 _READ_BYTES = 64 * 1024
+
+
+class ReplyReader(Protocol):
+    """Turns bytes as they arrive into answers."""
+
+    def feed(self, data: bytes, /) -> None:
+        """Take what has arrived."""
+
+    def gets(self) -> object:
+        """Return the next whole answer, or the word for "not yet"."""
+
+
+def reply_reader(
+    *,
+    failure: Callable[[str], Exception],
+    garbled: type[Exception],
+    not_yet: object,
+) -> ReplyReader:
+    """Return a reader of RESP3, for a connection that is not a `Wire`.
+
+    Args:
+        failure: Makes what stands for an error reply, wherever in an answer it is.
+        garbled: What ``gets`` raises when the bytes are no RESP.
+        not_yet: What ``gets`` returns while an answer is not whole.
+    """
+    return hiredis.Reader(replyError=failure, protocolError=garbled, notEnoughData=not_yet)
+
+
+def is_push(answer: object) -> bool:
+    """Say whether *answer*, which a `ReplyReader` read, is one that nobody asked for."""
+    return isinstance(answer, hiredis.PushNotification)
+
+
+def pack(commands: Iterable[Sequence[Word]]) -> bytes:
+    """Return *commands* as they travel.
+
+    Raises:
+        UsageError: A word is not bytes, text or a number.
+    """
+    try:
+        # hiredis' own stub says "a tuple of one word".
+        return b"".join([hiredis.pack_command(tuple(words)) for words in commands])  # type: ignore[arg-type]
+    except TypeError as error:
+        raise UsageError(f"the server was not asked: {error}") from error
 
 
 class Wire:
@@ -79,9 +124,11 @@ class Wire:
             DeadlineError: It was silent for longer than the timeout.
             AuthError: It refuses the user or the password.
             TlsError: The handshake failed.
+            UsageError: The endpoint is Sentinel or a Cluster, not one server.
         """
         if self._socket is not None:
             return
+        self.endpoint.require_one_server()
         self._reader = hiredis.Reader()
         self._socket = self._connect()
         endpoint = self.endpoint
@@ -171,8 +218,7 @@ class Wire:
                     if words is None:
                         drained = True
                         break
-                    # hiredis' own stub says "a tuple of one word".
-                    packed = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]
+                    packed = pack((words,))
                     outgoing += packed
                     sent.append(len(packed))
                     unanswered += len(packed)

@@ -48,7 +48,7 @@ def ls(
         int | None, typer.Option("--limit", min=1, help="At most so many; 1,000 with -o json.")
     ] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="Also the keys that hold versions.")
+        bool, typer.Option("--control", help="Also the keys that hold versions and leases.")
     ] = False,
 ) -> None:
     """List keys with type, TTL and size, as they are found."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from valkeyctl.ops.keyspace.census import KeyspaceStats, NamespaceStats, Total
+    from valkeyctl.ops.keyspace.entry import EntryDetail
     from valkeyctl.ops.keyspace.flush import FlushPlan
     from valkeyctl.ops.keyspace.inspect import KeyDetail
     from valkeyctl.ops.keyspace.listing import KeyRow
@@ -114,7 +115,8 @@ def print_detail(console: Console, found: KeyDetail) -> None:
             ("stored", f"{format_duration(entry.age_s)} ago"),
             ("version", f"{entry.version}{'' if entry.version == 'current' else ' (a miss)'}"),
             ("tags", (", ".join(entry.tags) + stale) if entry.tags else None),
-            ("format", f"{entry.format}, {format_size(entry.payload_bytes)}"),
+            ("format", f"{entry.format}, {_stored_size(entry)}"),
+            ("fresh", _freshness(entry)),
         ]
     elif found.length is not None:
         rows.append(("length", f"{found.length:,}"))
@@ -126,6 +128,23 @@ def print_detail(console: Console, found: KeyDetail) -> None:
         shown.append(f"({found.preview.note})")
     for number, text in enumerate(shown):
         console.print(f"{'' if number else 'value':<12}{text}", markup=False, soft_wrap=True)
+
+
+def _stored_size(entry: EntryDetail) -> str:
+    """Return how much the value takes and what was done to it, such as compression."""
+    text = format_size(entry.payload_bytes)
+    if entry.compressed:
+        text += " compressed"
+        if entry.raw_bytes is not None:
+            text += f" from {format_size(entry.raw_bytes)}"
+    return text if entry.key_id is None else f"{text}, encrypted (key id {entry.key_id})"
+
+
+def _freshness(entry: EntryDetail) -> str | None:
+    if entry.fresh_until_s is None:
+        return None
+    left = entry.fresh_until_s - (entry.created_s + entry.age_s)
+    return f"for {format_duration(left)}" if left > 0 else f"no, since {format_duration(-left)}"
 
 
 def print_flush_plan(console: Console, plan: FlushPlan) -> None:

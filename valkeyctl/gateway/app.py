@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from valkeyctl.caching import NamespacePolicy, ResponseCache, ValkeyClient
 from valkeyctl.caching.breaker import State
+from valkeyctl.caching.observers.prometheus import PrometheusObserver
 from valkeyctl.fastapi import CacheSettings, lifespan
 from valkeyctl.gateway.context import Gateway, request_id_of
 from valkeyctl.gateway.failures import RequestFailure
@@ -67,6 +68,7 @@ def create_app(
                     app=settings.app,
                     policy=NamespacePolicy(settings.response_ttl),
                     budget=settings.cache_budget,
+                    observers=[observer],
                 ),
                 metrics=metrics,
                 journal=log,
@@ -91,6 +93,7 @@ def create_app(
         breaker_state=lambda: cast("str", app.state.gateway.client.breaker.state),
         breaker_states=get_args(State),
     )
+    observer = PrometheusObserver(metrics.registry)
     app.add_middleware(
         Front,
         journal=log,
@@ -104,7 +107,15 @@ def _cache_settings(settings: GatewaySettings) -> CacheSettings:
     # Every field is given: what is not would be read from the environment, where CACHE_*
     # may be meant for another program.
     return CacheSettings(
-        url=settings.cache.url(), app=settings.app, budget=settings.cache_budget, deadline=_DEADLINE
+        url=settings.cache.url(),
+        password_file=None,
+        ca_file=None,
+        app=settings.app,
+        budget=settings.cache_budget,
+        deadline=_DEADLINE,
+        connect_timeout=1.0,
+        pool_size=64,
+        max_value_bytes=8 * 2**20,
     )
 
 

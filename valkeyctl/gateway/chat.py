@@ -95,7 +95,7 @@ async def _cached(gateway: Gateway, request: Request, call: ChatCall, *, refresh
         raise wrong(
             "the body has a number out of range, or is nested too deep", code="invalid_json"
         ) from error
-    _note(gateway, request, answer.outcome)
+    _note(gateway, request, "hit" if answer.outcome == "stale" else answer.outcome)
     reply = own or OriginReply(200, json.dumps(answer.body).encode(), _JSON)
     return _answer(reply, _headers(answer, refresh=refresh))
 
@@ -144,7 +144,7 @@ def _storable(reply: OriginReply) -> dict[str, object]:
 
 
 def _headers(answer: Answer, *, refresh: bool) -> dict[str, str]:
-    if answer.outcome == "hit":
+    if answer.outcome in {"hit", "stale"}:
         return directives.hit(age=answer.age or 0.0, ttl=answer.ttl or 0.0)
     if answer.outcome == "collapsed":
         return directives.collapsed()

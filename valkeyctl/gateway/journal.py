@@ -51,7 +51,6 @@ def take_over_logging(journal: FilteringBoundLogger, level: str) -> None:
         processors=[_add_service, *_processors()],
         wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
         logger_factory=lambda *_names: _Stderr(),
-        cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
     root.handlers = [JournalHandler(journal)]

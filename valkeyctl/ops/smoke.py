@@ -201,7 +201,7 @@ class _Run:
 
     def cleanup(self) -> None:
         """Nothing that was written is left."""
-        entry, _ = self._keys.entry(self._namespace, "entry")
+        entry = self._keys.place(self._namespace, "entry").key
         names = [self._key, entry, *self._keys.versions(self._namespace)]
         with self._wire() as wire:
             _, left = wire.pipeline([("UNLINK", *names), ("EXISTS", *names)])

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import start_server
+from tests.conftest import free_port, start_server
 from valkeyctl.caching import CacheService, ValkeyClient
+from valkeyctl.caching.keys import SHARDS, KeyScheme
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import InvalidKeyError, PartialError, ServerReplyError, UnreachableError
@@ -76,6 +77,42 @@ def test_a_flush_deletes_the_namespace_alone(endpoint: Endpoint, wire: Wire) -> 
     assert report.deleted == 20_003
     assert wire.call("DBSIZE") == len(NEIGHBOURS)
     assert 0 < report.longest_command_ms < report.seconds * 1000
+
+
+def test_leases_go_with_the_namespace_uncounted(endpoint: Endpoint, wire: Wire) -> None:
+    """Nobody shall wait for a load that can no longer be stored; neighbours' leases stay."""
+    wire.pipeline(("SET", name, "v") for name in ("a:n:1", "a:~load:n:1", "a:~load:n:2"))
+    kept = ["a:~load:m:1", "a:~load:nn:1", "b:~load:n:1", "a:~load:m:n:1"]
+    wire.pipeline(("SET", name, "v") for name in kept)
+
+    report = flush(endpoint, "a", "n", pace=FAST)
+
+    assert report.deleted == 1
+    assert wire.call("DBSIZE") == wire.call("EXISTS", *kept) == len(kept)
+
+
+def test_a_cluster_of_one_node_is_flushed(tmp_path: Path) -> None:
+    """It holds all the keys, but takes no command that names two slots."""
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    process, node = start_server(tmp_path, *options)
+    try:
+        with Wire(node) as wire:
+            wire.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while b"cluster_state:ok" not in bytes(str(wire.call("CLUSTER", "INFO")), "ascii"):
+                time.sleep(0.01)  # nothing announces it
+            scheme = KeyScheme("a", shards=SHARDS)
+            places = [scheme.place("n", str(number)) for number in range(500)]
+            for place in places:
+                wire.pipeline(("SET", key, "v") for key in (place.key, place.version))
+            wire.call("SET", "a:m:1", "v")
+
+            report = flush(node, "a", "n", pace=FAST)
+
+            assert report.deleted == 500
+            assert wire.call("DBSIZE") == 1
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
 
 
 @settings(

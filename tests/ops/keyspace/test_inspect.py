@@ -9,14 +9,33 @@ import pytest
 
 from tests.ops.keyspace.scripted import scripted_server
 from valkeyctl.caching import CacheService, ValkeyClient
-from valkeyctl.caching.codec import SCHEMA, Envelope, encode
-from valkeyctl.caching.keys import KeyScheme
+from valkeyctl.caching.codec import ALWAYS_FRESH, SCHEMA, ZSTD, Envelope, encode, head
+from valkeyctl.caching.keyring import KeyRing
+from valkeyctl.caching.keys import SHARDS, KeyScheme
+from valkeyctl.caching.payload import Payload, Payloads
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import AuthError, NotFoundError, UnreachableError
 from valkeyctl.ops.keyspace.inspect import inspect_key
+from valkeyctl.ops.keyspace.preview import Preview
 
 SECRET = "hunter2hunter2"
+
+
+def store(
+    wire: Wire, key: bytes, payload: Payload, *, fresh_ms: int = ALWAYS_FRESH, cost_ms: int = 0
+) -> None:
+    """Store an entry as the write script would, under a version that nobody holds."""
+    envelope = Envelope(
+        head(payload.encoding, 0)[1],
+        b"v" * 16,
+        1_700_000_000_000,
+        payload.data,
+        flags=payload.flags,
+        fresh_ms=fresh_ms,
+        cost_ms=cost_ms,
+    )
+    wire.call("SET", key, envelope.pack())
 
 
 @pytest.fixture
@@ -67,15 +86,62 @@ async def test_an_invalidated_entry_is_stale(client: ValkeyClient, endpoint: End
 
 def test_an_entry_in_a_shard_knows_its_version(endpoint: Endpoint, wire: Wire) -> None:
     """On a Cluster each shard of a namespace has a version of its own."""
-    key, version_key = KeyScheme("opencode", shards=64).entry("metadata", "a")
+    place = KeyScheme("opencode", shards=SHARDS).place("metadata", "a")
     encoding, payload = encode("v")
-    wire.call("SET", version_key, b"v" * 16)
-    wire.call("SET", key, Envelope(SCHEMA << 4 | encoding, b"v" * 16, 0, payload).pack())
+    wire.call("SET", place.version, b"v" * 16)
+    wire.call("SET", place.key, Envelope(SCHEMA << 4 | encoding, b"v" * 16, 0, payload).pack())
 
-    entry = inspect_key(endpoint, key).entry
+    entry = inspect_key(endpoint, place.key).entry
 
     assert entry is not None
     assert entry.version == "current"
+
+
+def test_a_compressed_entry_is_read_and_both_sizes_said(endpoint: Endpoint, wire: Wire) -> None:
+    """What lies there and what it is made of, with the value itself."""
+    key = b"opencode:response:k"
+    payload = Payloads(compress_over=100).pack(key, {"text": "word " * 1000})
+    store(wire, key, payload, fresh_ms=60_000, cost_ms=1500)
+
+    detail = inspect_key(endpoint, key)
+
+    assert detail.entry is not None
+    assert (detail.entry.format, detail.entry.compressed, detail.entry.key_id) == (
+        ("json", True, None)
+    )
+    assert detail.entry.payload_bytes == len(payload.data) < 200
+    assert detail.entry.raw_bytes == len('{"text":""}') + 5000
+    assert detail.entry.fresh_until_s == pytest.approx(detail.entry.created_s + 60)
+    assert detail.entry.load_s == 1.5
+    assert detail.preview.lines[0].startswith('{"text": "word word')
+
+
+@pytest.mark.parametrize("compress_over", [None, 0])
+def test_an_encrypted_entry_is_described_and_not_shown(
+    endpoint: Endpoint, wire: Wire, compress_over: int | None
+) -> None:
+    """The id of its key is no secret, and that there is none here no failure."""
+    key = b"opencode:response:k"
+    payloads = Payloads(keyring=KeyRing({7: bytes(32)}, 7), compress_over=compress_over)
+    store(wire, key, payloads.pack(key, SECRET * 10))
+
+    detail = inspect_key(endpoint, key)
+
+    assert detail.entry is not None
+    assert (detail.entry.key_id, detail.entry.format) == (7, "str")
+    assert detail.entry.raw_bytes == (len(SECRET) * 10 if compress_over is None else None)
+    assert detail.entry.fresh_until_s is None
+    assert detail.preview == Preview(truncated=True, note="encrypted (key id 7)")
+
+
+def test_an_entry_whose_payload_is_no_frame_is_none(endpoint: Endpoint, wire: Wire) -> None:
+    """It calls itself compressed and is not: shown as the foreign string that it is."""
+    store(wire, b"opencode:response:k", Payload(1, ZSTD, b"no frame"))
+
+    detail = inspect_key(endpoint, "opencode:response:k")
+
+    assert detail.entry is None
+    assert "no frame" in detail.preview.lines[0]
 
 
 @pytest.mark.parametrize(

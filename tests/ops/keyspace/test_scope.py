@@ -15,8 +15,9 @@ from valkeyctl.ops.keyspace.scope import Owner, Scope, owner_of
         (b"opencode:metadata:a:b:~c", Owner("opencode", "metadata")),
         (b"opencode:metadata:\xff\x00\n", Owner("opencode", "metadata")),
         (b"opencode:metadata:", Owner("opencode", "metadata")),
-        (b"opencode:~version:metadata", Owner("opencode", "metadata", control=True)),
-        (b"opencode:~tag:models", Owner("opencode", "", control=True)),
+        (b"opencode:~version:metadata", Owner("opencode", "metadata", "version")),
+        (b"opencode:~load:metadata:gpt-x", Owner("opencode", "metadata", "lease")),
+        (b"opencode:~tag:models", Owner("opencode", "", "tag")),
         (b"opencode:~other:models", None),
         (b"opencode:metadata", None),
         (b"opencode:Metadata:x", None),
@@ -55,12 +56,13 @@ def test_the_server_filters_by_no_more_than_the_scope(scope: Scope, glob: bytes 
         (Scope("a"), {b"a:n:1", b"a:m:1", b"a:Bad"}),
         (Scope("a", "n"), {b"a:n:1"}),
         (Scope(namespace="n"), {b"a:n:1", b"b:n:1"}),
-        (Scope("a", "n", control=True), {b"a:n:1", b"a:~version:n"}),
+        (Scope("a", "n", control=True), {b"a:n:1", b"a:~version:n", b"a:~load:n:1"}),
     ],
 )
 def test_a_scope_holds_its_keys_alone(scope: Scope, held: set[bytes]) -> None:
     """Other applications, other namespaces and keys of nobody stay out."""
     keys = [b"a:n:1", b"a:m:1", b"b:n:1", b"a:~version:n", b"a:~version:m", b"a:Bad", b"loose"]
+    keys += [b"a:~load:n:1", b"a:~load:m:1"]
 
     assert {key for key in keys if scope.holds(key, owner_of(key))} == held
 

@@ -44,7 +44,7 @@ def test_namespaces_are_counted_apart(endpoint: Endpoint, wire: Wire) -> None:
 def test_what_is_in_no_namespace_is_grouped_honestly(endpoint: Endpoint, wire: Wire) -> None:
     """Other applications, versions and strangers are counted, by what they begin with."""
     names = ["a:n:1", "a:~version:n", "a:~tag:t", "b:n:1", "b:m:1", "a:Bad:1", "loose"]
-    names += ["\x1b[2J:x", "w" * 100 + ":1"]
+    names += ["\x1b[2J:x", "w" * 100 + ":1", "a:~load:n:1", "a:~hot:n"]
     wire.pipeline(("SET", name, "v") for name in names)
 
     found = stats(endpoint, "a")
@@ -52,6 +52,8 @@ def test_what_is_in_no_namespace_is_grouped_honestly(endpoint: Endpoint, wire: W
     assert by_name(found.namespaces) == {"n": 1}
     assert by_name(found.foreign) == {
         "(versions)": 2,
+        "(leases)": 1,
+        "(hottest ids)": 1,
         "b:": 2,
         "a:": 1,
         "(no prefix)": 1,

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import start_server
-from tests.ops.keyspace.scripted import scripted_server
 from valkeyctl.caching import CacheService, ValkeyClient
+from valkeyctl.caching.codec import AES_GCM, ALWAYS_FRESH, ZSTD, Envelope
+from valkeyctl.caching.keyring import KeyRing
 from valkeyctl.caching.policy import NamespacePolicy
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
@@ -95,6 +96,32 @@ async def test_what_was_loaded_is_read_by_the_library(
     assert await cache.get("response", "tagged") is None
     await cache.invalidate("metadata")
     assert await cache.get("metadata", "k0") is None
+
+
+async def test_policies_say_how_entries_lie_there(
+    client: ValkeyClient, endpoint: Endpoint, wire: Wire
+) -> None:
+    """Compressed, encrypted and with grace, as the library would have written them."""
+    policies = {
+        "small": NamespacePolicy(100, jitter=0, compress_over=100, stale=50),
+        "secret": NamespacePolicy(100, encrypt=True),
+    }
+    ring = KeyRing({1: bytes(32)}, 1)
+    documents = [
+        {"namespace": name, "id": "k", "value": "word " * 100, "tags": ["t"]} for name in policies
+    ]
+    cache = CacheService(client, app="opencode", policies=policies, keyring=ring, budget=5.0)
+
+    with pytest.raises(UsageError, match="there are no keys"):
+        warm(endpoint, lines(*documents), app="opencode", policies=policies)
+    report = warm(endpoint, lines(*documents), app="opencode", policies=policies, keyring=ring)
+
+    assert report.loaded == 2
+    for name, flags, fresh_ms in (("small", ZSTD, 100_000), ("secret", AES_GCM, ALWAYS_FRESH)):
+        stored = Envelope.unpack(wire.call("GET", f"opencode:{name}:k"))  # type: ignore[arg-type]
+        assert (stored.flags, stored.fresh_ms) == (flags, fresh_ms)
+        assert await cache.get(name, "k") == "word " * 100
+    assert 140_000 < int(str(wire.call("PTTL", "opencode:small:k"))) <= 150_000
 
 
 async def test_it_adds_to_what_the_library_wrote(client: ValkeyClient, endpoint: Endpoint) -> None:
@@ -334,20 +361,18 @@ def test_a_full_server_is_a_sentence(endpoint: Endpoint, full_server: None) -> N
     assert "maxmemory" in str(caught.value.hint)
 
 
-def test_no_entry_is_written_without_a_version() -> None:
-    """A server that can make none, and says no more, is a failure before any SET."""
-    answers = {
-        b"PEXPIRE": [b":0\r\n"],
-        b"EVAL": [b"*3\r\n$0\r\n\r\n*0\r\n:1700000000000\r\n"],
-        b"SETRANGE": [b":0\r\n"],
-        b"SET": [b"+OK\r\n"],
-    }
+def test_a_version_that_is_none_is_made_anew(endpoint: Endpoint, wire: Wire) -> None:
+    """Other than 16 bytes would shift the layout of the entries under it."""
+    wire.call("SET", "a:~version:metadata", b"short")
+    wire.call("SET", "a:~tag:t", b"")
 
-    with (
-        scripted_server(answers) as endpoint,
-        pytest.raises(ServerReplyError, match="could not store a:~version:metadata"),
-    ):
-        warm(endpoint, lines(record(1)), app="a")
+    warm(endpoint, lines(record(1, tags=["t"])), app="a")
+
+    versions = [wire.call("GET", key) for key in ("a:~version:metadata", "a:~tag:t")]
+    stored = Envelope.unpack(wire.call("GET", "a:metadata:k1"))  # type: ignore[arg-type]
+    assert [stored.version, *(version for _, version in stored.tags)] == versions
+    assert [len(version) for version in versions if isinstance(version, bytes)] == [16, 16]
+    assert stats(endpoint).total.without_expiry == 0
 
 
 def test_a_server_that_fills_up_leaves_a_part(endpoint: Endpoint, wire: Wire) -> None:

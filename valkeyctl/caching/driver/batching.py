@@ -13,7 +13,9 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from valkeyctl.caching.commands import name_of
 from valkeyctl.caching.driver.link import Command, Link, LinkOutcome
+from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import UnreachableError, ValkeyctlError
 
 # A longer batch would let its first answers wait for its last command.
@@ -21,7 +23,7 @@ _COMMANDS_PER_BATCH = 128
 # What travels alone, because others should not wait behind it: large values, and
 # commands that wait themselves.
 _LARGE = 32 * 1024
-_WAITING = frozenset(
+WAITING = frozenset(
     (
         *("BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN"),
         *("WAIT", "WAITAOF", "XREAD", "XREADGROUP"),
@@ -63,6 +65,10 @@ class Batching:
     async def probe(self) -> None:
         """As `Link.probe`."""
         await self._link.probe()
+
+    async def primaries(self) -> tuple[Endpoint, ...]:
+        """As `Link.primaries`."""
+        return await self._link.primaries()
 
     async def aclose(self) -> None:
         """As `Link.aclose`."""
@@ -142,10 +148,15 @@ def _twin(error: ValkeyctlError) -> ValkeyctlError:
     return twin
 
 
+def waits(words: Command) -> bool:
+    """Say whether a command waits at the server, however its name is written."""
+    return name_of(words[0]) in WAITING
+
+
 def _travels_alone(commands: Sequence[Command]) -> bool:
     size = 0
     for words in commands:
-        if words[0] in _WAITING:
+        if waits(words):
             return True
         for word in words:
             if isinstance(word, (str, bytes)):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import asyncio
+from typing import TypeAlias, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from valkeyctl.caching.deadline import Deadline
+from valkeyctl.caching.driver.errors import mapped
 from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import DeadlineError, UnreachableError
+from valkeyctl.units import format_duration
 
 # What the driver calls its client; the rest of the library knows it by this name only.
 Raw: TypeAlias = Redis
@@ -48,6 +54,49 @@ def build_connection(endpoint: Endpoint, *, connect_timeout: float) -> Connectio
     """Return a connection to *endpoint* that is not yet made."""
     options = connection_options(endpoint, connect_timeout=connect_timeout)
     return connection_class(endpoint)(**options)  # type: ignore[arg-type]
+
+
+async def dial(
+    endpoint: Endpoint, protocol: asyncio.Protocol, *, connect_timeout: float
+) -> asyncio.StreamWriter:
+    """Connect, log in with RESP3, and give the connection to *protocol*.
+
+    Its ``connection_made`` is not called. Use the transport of what is returned and
+    keep that, because it closes the transport in its finaliser.
+
+    Raises:
+        UnreachableError: Nothing listens there, or it does not speak RESP.
+        DeadlineError: It took longer than *connect_timeout* seconds.
+        AuthError, TlsError: It does not let us in.
+    """
+    connection = build_connection(endpoint, connect_timeout=connect_timeout)
+    try:
+        await _connected(connection, endpoint, connect_timeout)
+    except BaseException:
+        # Half way, such as before the log-in.
+        await connection.disconnect(nowait=True)
+        raise
+    # There is no public word for it.
+    writer = cast("asyncio.StreamWriter", connection._writer)
+    # So that redis-py does not close, in its finaliser, what is not its own from here on.
+    connection._reader = connection._writer = None
+    writer.transport.set_protocol(protocol)
+    if writer.transport.is_closing():
+        raise UnreachableError(f"the connection to {endpoint.address} broke at once")
+    return writer
+
+
+async def _connected(connection: Connection, endpoint: Endpoint, connect_timeout: float) -> None:
+    try:
+        with Deadline(connect_timeout):
+            await connection.connect()  # type: ignore[no-untyped-call]
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"no connection to {endpoint.address} within {format_duration(connect_timeout)}",
+            hint="Check that the port speaks TLS" if endpoint.tls else None,
+        ) from error
+    except (RedisError, OSError) as error:
+        raise mapped(error, endpoint, connecting=True) from error
 
 
 def build_raw(endpoint: Endpoint, *, size: int, connect_timeout: float) -> Raw:

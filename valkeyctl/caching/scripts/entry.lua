@@ -2,75 +2,53 @@
 --
 -- KEYS  1: version key of the namespace   2...: entries
 -- ARGV  1: prefix of tags' version keys
---       2: 8 random bytes to make missing versions with, or '' or nothing to leave them missing
---       3: ms that a version made here lives
---       4...: tags whose versions the caller wants to know
 -- Layout of an entry: codec.py.
 
-local function version_of(key)
-  local version = redis.call('GET', key)
-  -- Anything but 16 bytes would shift the layout of the entries written under it.
-  if version and #version == 16 then return version end
-  if not ARGV[2] or ARGV[2] == '' then return '' end
-  local time = redis.call('TIME')
-  local micros = time[1] * 1000000 + time[2]
-  local high = math.floor(micros / 4294967296)
-  version = struct.pack('>I4I4', high, micros - high * 4294967296) .. ARGV[2]
-  -- Out of memory, or a replica: go on without one; the caller will then not store.
-  local made = redis.pcall('SET', key, version, 'PX', ARGV[3])
-  return made.ok and version or ''
-end
+local HEADER = 38
+local held = {} -- versions of tags, by tag; several entries of one call often share theirs
 
--- Returns the versions of the tags asked for, made where missing.
-local function tag_versions()
-  local versions = {}
-  for i = 4, #ARGV do versions[i - 3] = version_of(ARGV[1] .. ARGV[i]) end
-  return versions
-end
-
--- Lets the versions outlive the load that a miss begins: its value is stored only if they do.
-local function outlive()
-  if not ARGV[2] or ARGV[2] == '' then return end
-  redis.pcall('PEXPIRE', KEYS[1], ARGV[3], 'GT')
-  for i = 4, #ARGV do redis.pcall('PEXPIRE', ARGV[1] .. ARGV[i], ARGV[3], 'GT') end
+local function version_of_tag(tag)
+  local version = held[tag]
+  if version == nil then
+    version = redis.call('GET', ARGV[1] .. tag) or ''
+    held[tag] = version
+  end
+  return version
 end
 
 -- true: all tags are as they were; false: one was invalidated; nil: not an entry.
 local function tags_hold(entry, past)
-  local at = 31
+  local at = HEADER + 1
   local hold = true
   for _ = 1, string.byte(entry, 4) do
     local length = string.byte(entry, at)
     if not length or at + 1 + length + 16 > past then return nil end
     local tag = string.sub(entry, at + 1, at + length)
     at = at + 1 + length
-    if hold and redis.call('GET', ARGV[1] .. tag) ~= string.sub(entry, at, at + 15) then
-      hold = false
-    end
+    if hold and version_of_tag(tag) ~= string.sub(entry, at, at + 15) then hold = false end
     at = at + 16
   end
   if at ~= past then return nil end
   return hold
 end
 
-local function state_of(entry, version)
-  if #entry < 30 or string.byte(entry, 1) ~= 203 then return 2 end
-  local past = 31 + string.byte(entry, 29) * 256 + string.byte(entry, 30)
+-- nil: valid; 1: stale; 2: not an entry of this format.
+local function fault_of(entry, version)
+  local magic, format, _, tags = string.byte(entry, 1, 4)
+  if #entry < HEADER or magic ~= 203 or math.floor(format / 16) ~= 2 then return 2 end
+  local high, low = string.byte(entry, 37, 38)
+  local past = HEADER + 1 + high * 256 + low
   if #entry < past - 1 then return 2 end
-  local hold = true
-  if past > 31 or string.byte(entry, 4) > 0 then hold = tags_hold(entry, past) end
-  if hold == nil then return 2 end
-  if not hold or string.sub(entry, 5, 20) ~= version then return 1 end
+  if past > HEADER + 1 or tags > 0 then
+    local hold = tags_hold(entry, past)
+    if hold == nil then return 2 end
+    if not hold then return 1 end
+  end
+  if string.sub(entry, 5, 20) ~= version then return 1 end
   return nil
 end
 
--- Returns the entry if it is valid, else 0: absent, 1: stale, dropped, 2: not an entry, dropped.
-local function fetched(key, version)
-  local entry = redis.pcall('GET', key)
-  if not entry then return 0 end
-  if type(entry) == 'table' then return 2 end -- a hash or a list: not ours to delete
-  local bad = state_of(entry, version)
-  if not bad then return entry end
-  redis.pcall('UNLINK', key) -- pcall: a replica may still say that it is a miss
-  return bad
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
 end

@@ -14,9 +14,12 @@ from valkeyctl.ops.keyspace.tally import Tally, TtlSpread
 # a user's id in front, must not fill the memory of whoever counts them.
 _MOST_GROUPS = 500
 _SHOWN_PREFIX = 40
-CONTROL_GROUP = "(versions)"
+VERSION_GROUP = "(versions)"
+LEASE_GROUP = "(leases)"
+HOT_GROUP = "(hottest ids)"
 UNPREFIXED_GROUP = "(no prefix)"
 OVERFLOW_GROUP = "(other)"
+_CONTROL_GROUPS = {"lease": LEASE_GROUP, "hot": HOT_GROUP}
 
 Bounds = tuple[int, int]
 
@@ -84,7 +87,7 @@ class KeyspaceStats:
         app: The application whose namespaces these are; None for every application.
         namespaces: The largest in memory first.
         foreign: Keys in no namespace of them, the largest group first: other applications'
-            and unknown ones by their first word, version keys, and in ``(other)`` what
+            and unknown ones by their first word, version keys, leases, and in ``(other)`` what
             came after the first 500 groups. With *namespaces*, the parts add up to *total*,
             of a sample but for rounding.
         total: The sum.
@@ -150,7 +153,7 @@ class Census:
         if owner is None or (self.app is not None and owner.app != self.app):
             return True, _prefix(key)
         if owner.control:
-            return True, CONTROL_GROUP
+            return True, _CONTROL_GROUPS.get(owner.kind, VERSION_GROUP)
         if self.app is not None:
             return False, owner.namespace
         return False, f"{owner.app}:{owner.namespace}"

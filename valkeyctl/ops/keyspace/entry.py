@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from valkeyctl.caching.codec import ENCODINGS, Envelope, UndecodableError
-from valkeyctl.caching.keys import KeyScheme
+from valkeyctl.caching.codec import (
+    ALWAYS_FRESH,
+    ENCODINGS,
+    Envelope,
+    UndecodableError,
+    UnreadableError,
+)
+from valkeyctl.caching.keys import SHARDS, KeyScheme, parse_key
+from valkeyctl.caching.payload import Payloads, Wrapping
 from valkeyctl.caching.replies import Reply
 from valkeyctl.caching.wire import Wire
 from valkeyctl.ops.keyspace.preview import (
@@ -23,7 +29,6 @@ from valkeyctl.units import format_size
 # An entry above this is not read whole, so its value is not decoded.
 _DECODED_BYTES = 8 * 2**20
 _PIECE_BYTES = 256 * 1024
-_SHARD = re.compile(rb"\{[a-z0-9_-]+\.\d+\}(?=:)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,13 @@ class EntryDetail:
         tags: What `invalidate_tag` may name.
         stale_tags: Those of them that were invalidated since; readers then miss, too.
         format: How the value is encoded: ``bytes``, ``str``, ``json`` or ``msgpack``.
-        payload_bytes: Size of the encoded value.
+        compressed: Whether the value lies there compressed.
+        key_id: Of the key that the value is encrypted with; None when it is not.
+        payload_bytes: Size of the value as it lies there.
+        raw_bytes: Its size neither compressed nor encrypted; None when it cannot be known.
+        fresh_until_s: From when on it is stale and loaded anew behind a reader's back, in
+            seconds since 1970; None when it is fresh as long as it exists.
+        load_s: Seconds that loading the value took; None when nobody measured it.
     """
 
     created_s: float
@@ -46,7 +57,12 @@ class EntryDetail:
     tags: tuple[str, ...]
     stale_tags: tuple[str, ...]
     format: str
+    compressed: bool
+    key_id: int | None
     payload_bytes: int
+    raw_bytes: int | None
+    fresh_until_s: float | None
+    load_s: float | None
 
 
 def look_at_string(wire: Wire, key: bytes, length: int) -> tuple[EntryDetail | None, Preview]:
@@ -60,13 +76,17 @@ def look_at_string(wire: Wire, key: bytes, length: int) -> tuple[EntryDetail | N
     begin = _bytes(wire.call("GETRANGE", key, 0, READ_BYTES - 1))
     try:
         envelope = Envelope.unpack(begin)
+        payload_bytes = length - len(begin) + len(envelope.payload)
+        wrapping = Wrapping.of(envelope.flags, envelope.payload, payload_bytes)
     except UndecodableError:
         return None, preview_string(wire, key, length)
-    payload_bytes = length - len(begin) + len(envelope.payload)
-    entry = _detail(wire, key, owner, envelope, payload_bytes)
+    entry = _detail(wire, key, owner, envelope, payload_bytes, wrapping)
+    if wrapping.key_id is not None:
+        note = f"encrypted (key id {wrapping.key_id})"
+        return entry, Preview(truncated=True, note=note)
     if length <= _DECODED_BYTES:
         return entry, _decoded_preview(wire, key, begin, length)
-    if entry.format in ("str", "json"):
+    if not wrapping.compressed and entry.format in ("str", "json"):
         text = envelope.payload.decode("utf-8", "replace")
         return entry, preview_text(text, whole=False)
     note = f"{format_size(payload_bytes)} of {entry.format} are not decoded for a preview"
@@ -74,36 +94,46 @@ def look_at_string(wire: Wire, key: bytes, length: int) -> tuple[EntryDetail | N
 
 
 def _detail(
-    wire: Wire, key: bytes, owner: Owner, envelope: Envelope, payload_bytes: int
+    wire: Wire,
+    key: bytes,
+    owner: Owner,
+    envelope: Envelope,
+    payload_bytes: int,
+    wrapping: Wrapping,
 ) -> EntryDetail:
-    scheme = KeyScheme(owner.app)
-    version_keys = [*scheme.versions(owner.namespace), *_shard_version_keys(key)]
-    tag_keys = [scheme.tag_prefix + tag for tag, _ in envelope.tags]
-    now, *held = wire.pipeline([("TIME",), *(("GET", name) for name in version_keys + tag_keys)])
-    versions, tag_versions = held[: len(version_keys)], held[len(version_keys) :]
+    version_key, tag_prefix = _control_keys(owner, key)
+    tag_keys = [tag_prefix + tag for tag, _ in envelope.tags]
+    now, version, *tag_versions = wire.pipeline(
+        [("TIME",), ("GET", version_key), *(("GET", name) for name in tag_keys)]
+    )
     pairs = list(zip(envelope.tags, tag_versions, strict=True))
     created_s = envelope.created_ms / 1000
-    encoding = envelope.format & 0x0F
+    encoding = envelope.encoding
+    lasting = envelope.fresh_ms == ALWAYS_FRESH
     return EntryDetail(
         created_s=created_s,
         age_s=max(0.0, _seconds(now) - created_s),
-        version="current" if envelope.version in versions else "stale",
+        version="current" if envelope.version == version else "stale",
         tags=tuple(tag.decode(errors="replace") for tag, _ in envelope.tags),
         stale_tags=tuple(
             tag.decode(errors="replace") for (tag, version), current in pairs if version != current
         ),
         format=ENCODINGS[encoding] if encoding < len(ENCODINGS) else f"unknown ({encoding})",
+        compressed=wrapping.compressed,
+        key_id=wrapping.key_id,
         payload_bytes=payload_bytes,
+        raw_bytes=wrapping.encoded_bytes,
+        fresh_until_s=None if lasting else created_s + envelope.fresh_ms / 1000,
+        load_s=envelope.cost_ms / 1000 if envelope.cost_ms else None,
     )
 
 
-def _shard_version_keys(key: bytes) -> list[bytes]:
-    """Return the version key of the hash-tag shard that *key* names, if it names one."""
-    app, namespace, rest = key.split(b":", 2)
-    group = _SHARD.match(rest)
-    if not group or not group[0].startswith(b"{%b." % namespace):
-        return []
-    return [b"%b:~version:%b" % (app, group[0])]
+def _control_keys(owner: Owner, key: bytes) -> tuple[bytes, bytes]:
+    """Return the key of its namespace's version, and the prefix of its tags', beside *key*."""
+    parsed = parse_key(key)
+    shard = parsed.shard if parsed else None
+    scheme = KeyScheme(owner.app, shards=1 if shard is None else SHARDS)
+    return scheme.versions(owner.namespace)[shard or 0], scheme.tag_prefixes[shard or 0]
 
 
 def _decoded_preview(wire: Wire, key: bytes, begin: bytes, length: int) -> Preview:
@@ -114,8 +144,8 @@ def _decoded_preview(wire: Wire, key: bytes, begin: bytes, length: int) -> Previ
             break  # it was replaced by a shorter one, or is gone
         stored += piece
     try:
-        return preview_value(Envelope.unpack(bytes(stored)).value())
-    except UndecodableError as error:
+        return preview_value(Payloads().open(key, bytes(stored)).value)
+    except (UndecodableError, UnreadableError) as error:
         return Preview(truncated=True, note=f"the value cannot be decoded: {error}")
 
 

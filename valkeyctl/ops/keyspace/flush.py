@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from valkeyctl.caching.keys import KeyScheme
+from valkeyctl.caching.keys import SHARDS, KeyScheme
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import PartialError, ServerReplyError, ValkeyctlError
 from valkeyctl.ops.keyspace.display import show_bytes
-from valkeyctl.ops.keyspace.scan import Answer, Command, Pace, Walker
+from valkeyctl.ops.keyspace.scan import Answer, Batch, Command, Pace, Walker, escape_glob
 from valkeyctl.ops.keyspace.scope import Scope
 
 # Half of the server's time is left to others, and no step takes long: a client that
@@ -117,8 +117,9 @@ def flush(
 
     Its version goes first, which makes all of its entries invalid at once. Then their
     memory is given back in bounded steps, each one write: UNLINK of the keys that the
-    last step found, and SCAN for the next. What is written meanwhile may be deleted, too;
-    running it again is harmless.
+    last step found, and SCAN for the next. Leases to load its entries go with them, so
+    that nobody waits for a load that can no longer be stored. What is written meanwhile
+    may be deleted, too; running it again is harmless.
 
     Args:
         endpoint: The server.
@@ -141,11 +142,11 @@ def flush(
     deleted = 0
     try:
         with Walker(endpoint) as walker:
-            walker.wire.call("DEL", *KeyScheme(app).versions(namespace))
+            _invalidate(walker, app, namespace)
             invalidated = True
-            steps = walker.walk(match=scope.glob, follow=_unlink(scope.prefix), pace=pace)
-            for batch in steps:
-                deleted += sum(map(_deleted, batch.answers))
+            doomed = _Doomed(scope, apart=walker.has_slots)
+            for batch in walker.walk(match=doomed.glob, follow=doomed.commands, pace=pace):
+                deleted += doomed.entries_deleted(batch)
                 longest = max(longest, batch.round_trip)
                 visited = batch.visited
                 if progress:
@@ -171,13 +172,53 @@ def flush(
     )
 
 
-def _unlink(prefix: bytes) -> Callable[[list[bytes]], list[Command]]:
-    def commands(keys: list[bytes]) -> list[Command]:
+def _invalidate(walker: Walker, app: str, namespace: str) -> None:
+    """Delete the versions of *namespace*; on a Cluster node both forms that they may have."""
+    versions = list(KeyScheme(app).versions(namespace))
+    if walker.has_slots:
+        versions += KeyScheme(app, shards=SHARDS).versions(namespace)
+    for answer in walker.wire.pipeline([("DEL", version) for version in versions]):
+        _deleted(answer)
+
+
+class _Doomed:
+    """What a flush deletes of the keys that its walk finds: entries, and leases to load them.
+
+    Args:
+        scope: One namespace of one application.
+        apart: Delete each key by a command of its own, as a Cluster node wants it.
+    """
+
+    def __init__(self, scope: Scope, *, apart: bool) -> None:
+        self._entries = scope.prefix
+        self._leases = scope.lease_prefix
+        self._apart = apart
+
+    @property
+    def glob(self) -> bytes:
+        """Lets through both, and little else."""
+        app, namespace, _ = self._entries.split(b":")
+        return escape_glob(app + b":") + b"*" + escape_glob(namespace + b":") + b"*"
+
+    def commands(self, keys: list[bytes]) -> list[Command]:
+        """Return what deletes the doomed ones of *keys*, those for entries first."""
+        return [*self._unlinks(keys, self._entries), *self._unlinks(keys, self._leases)]
+
+    def entries_deleted(self, batch: Batch) -> int:
+        """Return how many entries the answers to `commands` confirm.
+
+        Raises:
+            ServerReplyError: The server refused one.
+        """
+        counts = list(map(_deleted, batch.answers))
+        return sum(counts[: len(self._unlinks(batch.keys, self._entries))])
+
+    def _unlinks(self, keys: list[bytes], prefix: bytes) -> list[Command]:
         # The glob has narrowed them already; this is what makes it a promise.
         doomed = [key for key in keys if key.startswith(prefix)]
+        if self._apart:
+            return [("UNLINK", key) for key in doomed]
         return [("UNLINK", *doomed)] if doomed else []
-
-    return commands
 
 
 def _deleted(answer: Answer) -> int:

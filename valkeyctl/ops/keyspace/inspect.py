@@ -33,7 +33,7 @@ class KeyDetail:
         display: As one printable line; see `display.show_bytes`.
         app: Its application; None when it is no key of ours.
         namespace: Its namespace; None when it is no key of ours.
-        control: Whether it holds a version instead of an entry.
+        control: Whether it holds a version or a lease instead of an entry.
         type: As TYPE names it.
         encoding: How the server keeps it, such as ``embstr`` or ``listpack``.
         ttl_s: Seconds that it still lives; None when it never expires.

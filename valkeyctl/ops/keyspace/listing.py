@@ -26,7 +26,7 @@ class KeyRow:
         display: As one printable line; see `display.show_bytes`.
         app: Its application; None when it is no key of ours.
         namespace: Its namespace; None when it is no key of ours.
-        control: Whether it holds a version instead of an entry.
+        control: Whether it holds a version or a lease instead of an entry.
         type: As TYPE names it, such as ``string``.
         ttl_s: Seconds that it still lives; None when it never expires.
         memory_bytes: What the server says that it takes, key and overhead included; of a
@@ -63,7 +63,7 @@ def list_keys(
         namespace: Only this namespace's, of any application unless *app* is given.
         match: Only keys that match this glob, which must match the whole key.
         limit: At most so many.
-        control: Whether to give the keys that hold versions, too.
+        control: Whether to give the keys that hold versions and leases, too.
 
     Raises:
         UsageError: The limit is below zero, or the server holds only a part of the keys.

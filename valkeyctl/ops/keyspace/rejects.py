@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from valkeyctl.caching.records import Line
 from valkeyctl.errors import FolderError
-from valkeyctl.ops.keyspace.records import Line
 
 _SHOWN = 20
 

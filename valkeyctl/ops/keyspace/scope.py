@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from valkeyctl.caching.keys import KeyScheme, parse_key
+from valkeyctl.caching.keys import KeyScheme, Kind, parse_key
 from valkeyctl.ops.keyspace.scan import escape_glob
 
 # Two names of 40 characters and a colon; a longer head cannot be one of ours.
@@ -19,12 +19,17 @@ class Owner:
     Attributes:
         app: The application.
         namespace: The namespace; empty for the version key of a tag.
-        control: Whether the key holds a version instead of an entry.
+        kind: What the key holds.
     """
 
     app: str
     namespace: str
-    control: bool = False
+    kind: Kind = "entry"
+
+    @property
+    def control(self) -> bool:
+        """Whether the key holds a version or a lease instead of an entry."""
+        return self.kind != "entry"
 
 
 def owner_of(key: bytes) -> Owner | None:
@@ -40,7 +45,7 @@ def owner_of(key: bytes) -> Owner | None:
     if b"~" not in head:
         return _owner_of_head(head)
     parsed = parse_key(key)
-    return Owner(parsed.app, parsed.namespace, parsed.control) if parsed else None
+    return Owner(parsed.app, parsed.namespace, parsed.kind) if parsed else None
 
 
 @lru_cache(maxsize=1024)
@@ -56,7 +61,7 @@ class Scope:
     Attributes:
         app: The application; None for every one.
         namespace: The namespace; None for every one.
-        control: Whether keys that hold versions are in it.
+        control: Whether keys that hold versions and leases are in it.
 
     Raises:
         InvalidKeyError: A name breaks the key rules, so that no key can be in the scope.
@@ -78,6 +83,11 @@ class Scope:
             return b""
         space = "" if self.namespace is None else f"{self.namespace}:"
         return f"{self.app}:{space}".encode()
+
+    @property
+    def lease_prefix(self) -> bytes:
+        """What the leases of the entries begin with, in a scope of one namespace."""
+        return f"{self.app}:~load:{self.namespace}:".encode()
 
     @property
     def glob(self) -> bytes | None:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from valkeyctl.caching.codec import encode
+from valkeyctl.caching.codec import ALWAYS_FRESH
 from valkeyctl.caching.commands import milliseconds
+from valkeyctl.caching.keyring import KeyRing
 from valkeyctl.caching.keys import KeyScheme
-from valkeyctl.caching.policy import NamespacePolicy, Policies
+from valkeyctl.caching.namespaces import Namespaces
+from valkeyctl.caching.policy import NamespacePolicy
+from valkeyctl.caching.records import Line, RecordError, parse_record, read_lines
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
@@ -25,7 +28,6 @@ from valkeyctl.errors import (
     ValkeyctlError,
 )
 from valkeyctl.ops.keyspace.bulk import BulkWriter, Draft
-from valkeyctl.ops.keyspace.records import Line, RecordError, parse_record, read_lines
 from valkeyctl.ops.keyspace.rejects import Reject, Rejects
 from valkeyctl.units import format_size
 
@@ -81,6 +83,7 @@ def warm(
     *,
     app: str,
     policies: Mapping[str, NamespacePolicy] | None = None,
+    keyring: KeyRing | None = None,
     batch: int = 1000,
     from_line: int = 1,
     rejects_file: Path | None = None,
@@ -95,8 +98,9 @@ def warm(
         endpoint: The server.
         source: A file, or an open stream of bytes.
         app: The application.
-        policies: How long entries without a ttl live, by namespace; None takes the
-            library's defaults.
+        policies: How long entries without a ttl live, and whether they are compressed or
+            encrypted, by namespace; None takes the library's defaults.
+        keyring: Keys of the namespaces whose policy encrypts.
         batch: Most entries that are sent at once.
         from_line: Pass over the lines before this one, 1-based.
         rejects_file: Where to write the refused lines; taken up again with *from_line*,
@@ -105,8 +109,9 @@ def warm(
 
     Raises:
         InvalidKeyError: The application's name breaks the key rules.
-        UsageError: A number is out of range, or both files are the same.
-        MissingError: There is no such file.
+        UsageError: A number is out of range, both files are the same, or a policy
+            encrypts and there are no keys.
+        MissingError: There is no such file, or a policy needs an extra that is not installed.
         FolderError: A file cannot be read or written.
         UnreachableError, AuthError, ServerReplyError: Nothing was loaded.
         PartialError: It was interrupted, or something failed, after entries were loaded;
@@ -116,14 +121,21 @@ def warm(
         if number < 1:
             raise UsageError(f"{name} is 1 or more, not {number}")
     scheme = KeyScheme(app)
-    drafting = _Drafting(scheme, Policies(policies, random.Random()))
+    spaces = Namespaces(
+        policies,
+        keyring=keyring,
+        max_value_bytes=LARGEST_VALUE,
+        observers=(),
+        rng=random.Random(),
+    )
+    drafting = _Drafting(scheme, spaces)
     began = time.monotonic()
     with (
         _opened(source, rejects_file) as stream,
         Wire(endpoint) as wire,
         Rejects(rejects_file, resumed=from_line > 1) as rejects,
     ):
-        run = _Run(BulkWriter(wire, scheme.tag_prefix), rejects, _size(source), progress)
+        run = _Run(BulkWriter(wire), rejects, _size(source), progress)
         try:
             run.load(_lines(stream), drafting, batch, from_line)
         except (ValkeyctlError, KeyboardInterrupt) as error:
@@ -143,9 +155,9 @@ def warm(
 class _Drafting:
     """Turns lines into entries by the library's rules."""
 
-    def __init__(self, scheme: KeyScheme, policies: Policies) -> None:
+    def __init__(self, scheme: KeyScheme, spaces: Namespaces) -> None:
         self._scheme = scheme
-        self._policies = policies
+        self._spaces = spaces
 
     def draft(self, line: Line) -> Draft:
         """Return the entry that *line* asks for.
@@ -156,16 +168,17 @@ class _Drafting:
         if line.too_long:
             raise RecordError(f"longer than {format_size(LONGEST_LINE)}")
         record = parse_record(line.raw)
-        key, version_key = self._scheme.entry(record.namespace, record.id)
-        encoding, payload = encode(record.value)
-        if len(payload) > LARGEST_VALUE:
-            limit = format_size(LARGEST_VALUE)
-            raise RecordError(f"the value of {format_size(len(payload))} is larger than {limit}")
-        ttl = record.ttl
-        if ttl is None:
-            ttl = self._policies.lifetime(record.namespace, None)
-        tags = self._scheme.tag_words(record.tags) if record.tags else ()
-        return Draft(key, version_key, encoding, payload, milliseconds(ttl), tags)
+        place = self._scheme.place(record.namespace, record.id)
+        tags = self._scheme.tag_words(record.tags)
+        space = self._spaces[record.namespace]
+        life, fresh = space.spans(space.lifetime(record.ttl))
+        payload = space.payloads.pack(place.key, record.value, len(tags))
+        size = len(payload.data)
+        if size > space.max_value_bytes:
+            limit = format_size(space.max_value_bytes)
+            raise RecordError(f"the value of {format_size(size)} is larger than {limit}")
+        fresh_ms = ALWAYS_FRESH if fresh is None else min(milliseconds(fresh), ALWAYS_FRESH)
+        return Draft(place, payload, milliseconds(life), fresh_ms, tags)
 
 
 class _Run:
@@ -202,7 +215,7 @@ class _Run:
                 payloads += len(line.raw)
             else:
                 self._drafts.append(draft)
-                payloads += len(draft.payload)
+                payloads += len(draft.payload.data)
             waiting = len(self._drafts) + self._rejects.pending
             if waiting >= batch or payloads >= _BATCH_BYTES:
                 self._send(line.number)

@@ -1,0 +1,1 @@
+"""What checks the measuring of `valkeyctl bench`, and what measures the library itself."""
