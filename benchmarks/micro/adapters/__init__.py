@@ -1,0 +1,1 @@
+"""One module per library: how each does the same work."""

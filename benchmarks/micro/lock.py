@@ -1,0 +1,47 @@
+"""One measurement at a time on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TextIO
+
+LOCK = Path(tempfile.gettempdir(), "measure.lock")
+"""Whoever measures on this machine holds it, so that two runs do not time each other."""
+
+_PAUSE = 0.02
+
+
+@contextlib.asynccontextmanager
+async def measuring() -> AsyncIterator[None]:
+    """Hold the lock inside the block; waits for whoever has it."""
+    file = _opened()
+    if file is None:
+        yield
+        return
+    with file:
+        await locked(file)
+        yield
+
+
+async def locked(file: TextIO) -> None:
+    """Lock *file* until it is closed; looks again and again, so that it can be cancelled."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+def _opened() -> TextIO | None:
+    """Return the file, or None where it is another user's: then there is no agreement to keep."""
+    try:
+        return LOCK.open("a")
+    except OSError:
+        return None
