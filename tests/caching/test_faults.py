@@ -13,6 +13,8 @@ from tests.caching.conftest import MortalServer
 from tests.caching.faults import FAULTS, measured, row
 from tests.caching.origin import Origin
 from valkeyctl.caching import CacheService, NamespacePolicy, ValkeyClient
+from valkeyctl.caching.replies import RichReply
+from valkeyctl.caching.script import Script
 
 # After these the breaker refuses calls; the others are answers.
 BREAKING = ("killed", "frozen", "refused", "reset mid-reply", "garbage", "30 ms late", "maxclients")
@@ -70,6 +72,24 @@ async def test_what_a_fault_costs_the_callers_is_bounded(name: str, tmp_path: Pa
     if name in BREAKING:
         assert cost.median_ms < 1
     assert cost.recovery_ms < 1000
+
+
+@pytest.mark.parametrize(
+    "answer", [7, None, [], [1, 2, 3], [2, 0, b"", [7], b""], [3, 5, None, []], {b"a": 1}]
+)
+async def test_a_claim_answered_in_a_form_of_its_own_is_a_failed_one(
+    client: ValkeyClient, monkeypatch: pytest.MonkeyPatch, answer: RichReply
+) -> None:
+    """As a lookup is: whatever speaks there is no server of ours."""
+
+    async def scripts(_: Script, calls: Sequence[object], **__: object) -> list[RichReply]:
+        return [answer] * len(calls)
+
+    monkeypatch.setattr(client, "scripts", scripts)
+    cache = CacheService(client, app="t", budget=5)
+
+    assert await cache.get_or_load("metadata", "k", Origin()) == "loaded"
+    assert cache.stats()["metadata"].errors == {"server": 1}
 
 
 async def test_fifty_callers_of_a_frozen_server_wait_no_longer_than_one(

@@ -344,3 +344,4 @@ async def test_a_value_loaded_without_a_lease_is_not_stored(
 
     assert await holder == "old"
     assert await first.get("metadata", "k") == "set"
+    assert first.stats()["metadata"].errors == {"server": 1}
