@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -249,7 +250,15 @@ def test_an_interrupted_deploy_leaves_a_usable_state(ctl: Run, profile: Path, de
     _, err = process.communicate(timeout=30)
 
     assert process.returncode in {0, 130, -signal.SIGINT}
-    assert "Traceback" not in err or process.returncode == -signal.SIGINT
+    # A signal that falls into a callback of Python's own import machinery is lost there,
+    # and Python says so in words of its own; the command then goes on.
+    ours = re.sub(
+        r"Exception ignored in: <function _get_module_lock.*?KeyboardInterrupt: ?\n",
+        "",
+        err,
+        flags=re.DOTALL,
+    )
+    assert "Traceback" not in ours or process.returncode == -signal.SIGINT
     assert ctl("deploy", "-p", str(profile)).status == 0
     assert ctl("health", "-p", str(profile)).status == 0
 
