@@ -5,8 +5,8 @@ one of them; the others sleep until it ends, and then look again. Only callers t
 came before the load began, or that saw the versions it began under, share its value:
 one that came after an invalidation never gets a value whose loading began before it.
 
-When the server is gone there is no lease and nothing is stored; callers in one process
-share a load all the same, to spare the origin.
+When the server is gone there is no lease and nothing is stored; while the breaker is
+open, callers in one process share a load all the same, to spare the origin.
 """
 
 from __future__ import annotations
