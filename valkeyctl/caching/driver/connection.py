@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias, cast
+from typing import cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from valkeyctl.caching.deadline import Deadline
 from valkeyctl.caching.driver.errors import mapped
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import DeadlineError, UnreachableError
 from valkeyctl.units import format_duration
-
-# What the driver calls its client; the rest of the library knows it by this name only.
-Raw: TypeAlias = Redis
 
 
 def connection_options(endpoint: Endpoint, *, connect_timeout: float) -> dict[str, object]:
@@ -97,16 +92,3 @@ async def _connected(connection: Connection, endpoint: Endpoint, connect_timeout
         ) from error
     except (RedisError, OSError) as error:
         raise mapped(error, endpoint, connecting=True) from error
-
-
-def build_raw(endpoint: Endpoint, *, size: int, connect_timeout: float) -> Raw:
-    """Return a ``redis.asyncio`` client of its own blocking pool, for commands that we lack."""
-    pool = BlockingConnectionPool(
-        max_connections=size,
-        timeout=connect_timeout,
-        connection_class=connection_class(endpoint),
-        # A vendor's extension: Valkey would count an error for each connection.
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        **connection_options(endpoint, connect_timeout=connect_timeout),  # type: ignore[arg-type]
-    )
-    return Redis.from_pool(pool)
