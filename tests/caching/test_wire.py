@@ -195,7 +195,8 @@ def answer_with(data: bytes) -> Endpoint:
         with suppress(ConnectionError), listener, listener.accept()[0] as connection:
             connection.recv(1000)
             connection.sendall(data)
-            connection.recv(1000)
+            while connection.recv(65_536):
+                pass  # closed with something unread, it would take its answer back
 
     threading.Thread(target=serve, daemon=True).start()
     return Endpoint(port=listener.getsockname()[1])
@@ -215,6 +216,30 @@ def test_an_answer_nobody_asked_for_ends_the_connection() -> None:
 
     with Wire(endpoint) as wire, pytest.raises(UnreachableError, match="no command"):
         wire.call("PING")
+
+
+def test_a_command_may_be_sent_in_parts(endpoint: Endpoint) -> None:
+    """Its value need never be held whole, and little of it waits to be sent."""
+    with Wire(endpoint) as wire:
+        wire.feed(b"*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n$40000000\r\n")
+        for _ in range(40):
+            wire.feed(b"x" * 1_000_000)
+            assert len(wire._outgoing) <= 256 * 1024
+        wire.post(b"\r\n", 1)
+
+        assert wire.collect() == [b"OK"]
+        assert wire.call("STRLEN", "long") == 40_000_000
+
+
+def test_a_part_of_a_command_that_is_answered_ends_the_connection() -> None:
+    """The server refuses it, and would take the rest of it for other commands."""
+    endpoint = answer_with(b"-ERR Protocol error: invalid bulk length\r\n")
+
+    with Wire(endpoint) as wire:
+        with pytest.raises(ServerReplyError, match="invalid bulk length"):
+            wire.feed(b"x" * 50_000_000)
+        with pytest.raises(UnreachableError, match="closed"):
+            wire.call("PING")
 
 
 def test_plain_text_against_tls_is_a_tls_error() -> None:

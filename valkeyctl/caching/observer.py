@@ -10,11 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, Protocol, TypeAlias
 
-import structlog
-
 from valkeyctl.caching.breaker import State
-
-_log = structlog.get_logger("valkeyctl.caching")
 
 Outcome: TypeAlias = Literal["hit", "near", "stale", "miss", "collapsed"]
 """How one read of one entry ended.
@@ -160,7 +156,9 @@ class Guarded:
     def _swallow(self, error: Exception) -> None:
         self.faults += 1
         if self.faults == 1:
-            _log.warning(
+            import structlog  # 70 ms, which a command that counts nothing can do without
+
+            structlog.get_logger("valkeyctl.caching").warning(
                 "observer_failed",
                 observer=type(self._observer).__qualname__,
                 reason=f"{type(error).__name__}: {error}",

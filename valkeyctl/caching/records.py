@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, NoReturn
 
 from valkeyctl.units import DURATION_FORMS, parse_duration
 
 _FIELDS = frozenset({"namespace", "id", "value", "ttl", "tags"})
-# The server counts in ms from now on and refuses what overflows; one such line must not
-# stop the lines around it.
-_LONGEST_TTL = 100 * 365 * 86400.0
+LONGEST_TTL = 100 * 365 * 86400.0
+"""Seconds. The server counts in ms from now on and refuses what overflows; one such line
+must not stop the lines around it."""
+
 _DRAIN_BYTES = 64 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -81,16 +83,7 @@ def parse_record(raw: bytes) -> Record:
     Raises:
         RecordError: It is none, or has fields that are unknown or of a wrong type.
     """
-    try:
-        fields = _DECODER.decode(raw.decode())
-    except UnicodeDecodeError as error:
-        raise RecordError(f"byte {error.start + 1} is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise RecordError(f"not JSON at character {error.pos + 1}: {error.msg}") from error
-    except RecursionError as error:
-        raise RecordError("nested too deep") from error
-    except ValueError as error:  # a number with thousands of digits, or NaN
-        raise RecordError(str(error)) from error
+    fields = parse_json(raw)
     if not isinstance(fields, dict):
         raise RecordError(f"a line must be an object, not {_kind(fields)}")
     if unknown := sorted(fields.keys() - _FIELDS):
@@ -101,7 +94,7 @@ def parse_record(raw: bytes) -> Record:
         namespace=_text(fields, "namespace"),
         id=_text(fields, "id"),
         value=fields["value"],
-        ttl=_seconds(fields.get("ttl")),
+        ttl=parse_ttl(fields.get("ttl")),
         tags=_texts(fields.get("tags")),
     )
 
@@ -115,7 +108,31 @@ def _text(fields: dict[str, object], name: str) -> str:
     return value
 
 
-def _seconds(value: object) -> float | None:
+def parse_json(raw: bytes) -> object:
+    """Return the value that JSON text stands for; of a key that stands twice, the last.
+
+    Raises:
+        RecordError: It is no JSON in UTF-8, or has a number that no float or int can hold.
+    """
+    try:
+        value: object = _DECODER.decode(raw.decode())
+    except UnicodeDecodeError as error:
+        raise RecordError(f"byte {error.start + 1} is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise RecordError(f"not JSON at character {error.pos + 1}: {error.msg}") from error
+    except RecursionError as error:
+        raise RecordError("nested too deep") from error
+    except ValueError as error:  # NaN, or a number too long or too large
+        raise RecordError(str(error)) from error
+    return value
+
+
+def parse_ttl(value: object) -> float | None:
+    """Return the seconds that a ttl says, as a number or as text; None for none.
+
+    Raises:
+        RecordError: It is no duration above zero and below a hundred years.
+    """
     if value is None:
         return None
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
@@ -126,7 +143,7 @@ def _seconds(value: object) -> float | None:
         raise RecordError(f"ttl: {error}") from error
     if seconds <= 0:
         raise RecordError(f"ttl must be above zero, not {value}")
-    if seconds > _LONGEST_TTL:
+    if seconds > LONGEST_TTL:
         raise RecordError(f"a ttl of {seconds:.3g} s is longer than a hundred years")
     return seconds
 
@@ -150,5 +167,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text:.30} is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _ALLOWED = "namespace, id, value, ttl, tags"

@@ -56,10 +56,12 @@ def error_from_reply(text: str, address: str, *, secret: str | None = None) -> V
     Returns:
         AuthError for credentials and permissions, else ServerReplyError with the first word.
     """
-    if secret:
-        text = text.replace(secret, "***")
     word = text.partition(" ")[0]
-    message = f"{address} answered: {text}"
+    # What it means is read first: a short password may be part of any word.
+    shown = text.replace(secret, "***") if secret else text
+    if not shown.isprintable():  # it goes to a terminal, and may quote a key
+        shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+    message = f"{address} answered: {shown}"
     if word in _AUTH_WORDS:
         return AuthError(message, hint=_AUTH_HINTS[word])
     if any(part in text for part in _AUTH_TEXTS):

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-_READERS = frozenset({"claim", "lookup", "survey"})
+_READERS = frozenset({"claim", "fill", "lookup", "survey"})
 
 
 @dataclass(frozen=True)

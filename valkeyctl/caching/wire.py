@@ -11,35 +11,29 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, cast
+from typing import NamedTuple, Protocol, Self, cast
 
 import hiredis
 
 from valkeyctl.caching.info import parse_info
 from valkeyctl.caching.replies import Reply, Word, error_from_reply
+from valkeyctl.caching.sockets import connect, silent
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
     AuthError,
-    DeadlineError,
     ServerReplyError,
-    TlsError,
     UnreachableError,
     UsageError,
     ValkeyctlError,
 )
-from valkeyctl.units import format_duration
 
-if TYPE_CHECKING:
-    import ssl
-
-__all__ = ["Reply", "ReplyReader", "Wire", "Word", "is_push", "pack", "reply_reader"]
+__all__ = ["Packed", "Reply", "ReplyReader", "Wire", "Word", "is_push", "pack", "reply_reader"]
 
 # What may be sent without its answer: enough to hide the round trip, too little
 # for the server to pile up replies while we are still writing.
 _UNANSWERED_BYTES = 256 * 1024
 _UNANSWERED_COMMANDS = 1024
-_READ_BYTES = 64 * 1024
+_READ_BYTES = 256 * 1024
 
 
 class ReplyReader(Protocol):
@@ -86,6 +80,18 @@ def pack(commands: Iterable[Sequence[Word]]) -> bytes:
         raise UsageError(f"the server was not asked: {error}") from error
 
 
+class Packed(NamedTuple):
+    """Commands as they travel.
+
+    Attributes:
+        data: Their bytes, one after another.
+        number: How many they are.
+    """
+
+    data: bytes
+    number: int
+
+
 class Wire:
     """One connection to one server, for one thread.
 
@@ -96,24 +102,28 @@ class Wire:
 
     A failure of the connection closes it for good: what the server did with the
     commands on their way is unknown, so they are never sent again.
+
+    Attributes:
+        endpoint: As given.
+        waited: Whether the last `collect` had to wait for the server; else all answers
+            had been there already.
     """
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = 5.0) -> None:
         self.endpoint = endpoint
         self._timeout = timeout
         self._socket: socket.socket | None = None
-        self._reader = hiredis.Reader()
+        self._faulty = False
+        self._reader = self._new_reader()
+        self._outgoing = bytearray()
+        self._posted: deque[int] = deque()
+        self.waited = False
 
     def __enter__(self) -> Self:
         self.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def open(self) -> None:
@@ -129,8 +139,10 @@ class Wire:
         if self._socket is not None:
             return
         self.endpoint.require_one_server()
-        self._reader = hiredis.Reader()
-        self._socket = self._connect()
+        self._reader = self._new_reader()
+        self._outgoing.clear()
+        self._posted.clear()
+        self._socket = connect(self.endpoint, self._timeout)
         endpoint = self.endpoint
         try:
             if endpoint.password is not None:
@@ -189,12 +201,76 @@ class Wire:
             raise refused
         return answers
 
-    def info(self, section: str | None = None) -> dict[str, str]:
-        """Return the fields of INFO, all sections or one, as the server names them.
+    def post(self, packed: bytes, count: int) -> None:
+        """Send commands and do not wait for their answers, which the next `collect` reads.
+
+        Several posts may be under way, so that the server works on one while the answers
+        to another are dealt with. Between a post and its `collect` nothing else may be
+        asked. A caller bounds what is under way: the server piles up its answers.
+
+        Args:
+            packed: The commands as they travel; see `pack`.
+            count: How many they are.
 
         Raises:
-            UnreachableError, DeadlineError, AuthError, ServerReplyError: as `call`.
+            UnreachableError: The connection is closed, or broke.
         """
+        connection = self._opened()
+        self._outgoing += packed
+        self._posted.append(count)
+        try:
+            self._write_some(connection, self._outgoing)
+        except OSError as error:
+            raise self._broken(f"broke the connection: {error.strerror or error}") from error
+
+    def feed(self, part: bytes) -> None:
+        """Send a part of one command, of which `post` sends the last one.
+
+        Returns when little of it still waits to be sent. Nothing else may be under way.
+        Raises what `call` does; then the connection is closed, and the command did not run.
+        """
+        self._opened()
+        self._outgoing += part
+        while len(self._outgoing) > _UNANSWERED_BYTES:
+            self._exchange(self._outgoing)
+            if (answer := self._next_answer()) is not _INCOMPLETE:
+                refused = self._broken("sent an answer to no command")
+                raise answer if isinstance(answer, ValkeyctlError) else refused
+
+    def collect(self) -> list[Reply | ServerReplyError]:
+        """Return the answers to the oldest `post` whose answers were not collected yet.
+
+        Raises:
+            UnreachableError, DeadlineError, AuthError: as `pipeline`.
+        """
+        count = self._posted.popleft()
+        self.waited = False
+        answers: list[Reply | ServerReplyError] = []
+        refused: AuthError | None = None
+        gets = self._reader.gets
+        try:
+            # No call of ours per answer: of OKs there are a million.
+            while len(answers) < count:
+                answer = gets()
+                if answer is False:
+                    self._exchange(self._outgoing)
+                    continue
+                if self._faulty:
+                    answer = self._told(answer)
+                    if isinstance(answer, AuthError):
+                        refused = refused or answer
+                answers.append(cast("Reply | ServerReplyError", answer))
+        except hiredis.ProtocolError as error:
+            raise self._broken("does not speak the server's protocol") from error
+        except BaseException:
+            self.close()  # the answers still on their way would be taken for later ones
+            raise
+        if refused is not None:
+            raise refused
+        return answers
+
+    def info(self, section: str | None = None) -> dict[str, str]:
+        """Return the fields of INFO, all sections or one; raises what `call` does."""
         reply = self.call("INFO", section) if section else self.call("INFO")
         return parse_info(reply) if isinstance(reply, bytes) else {}
 
@@ -244,16 +320,35 @@ class Wire:
             raise self._broken("does not speak the server's protocol") from error
         if answer is False:  # hiredis' word for "not yet"; RESP2 has no booleans
             return _INCOMPLETE
+        return self._told(answer) if self._faulty else answer
+
+    def _told(self, answer: object) -> object:
+        """Return *answer*, or the failure that it or something in it is."""
+        self._faulty = False
         fault = _first_error(answer)
         if fault is None:
             return answer
         return error_from_reply(str(fault), self.endpoint.address, secret=self.endpoint.password)
 
+    def _new_reader(self) -> hiredis.Reader:
+        # Whether there was an error at all is noted as it is read: looking through every
+        # answer for one that EXEC or a script nests would cost more than reading them.
+        self._faulty = False
+
+        def failure(text: str) -> hiredis.ReplyError:
+            self._faulty = True
+            return hiredis.ReplyError(text)
+
+        return hiredis.Reader(replyError=failure)
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            raise UnreachableError(f"the connection to {self.endpoint.address} is closed")
+        return self._socket
+
     def _exchange(self, outgoing: bytearray) -> None:
         """Wait until the socket moves, then write what it takes and read what is there."""
-        connection = self._socket
-        if connection is None:
-            raise UnreachableError(f"the connection to {self.endpoint.address} is closed")
+        connection = self._opened()
         quiet_until = time.monotonic() + self._timeout
         try:
             while True:
@@ -264,7 +359,8 @@ class Wire:
                 left = quiet_until - time.monotonic()
                 if left <= 0:
                     self.close()
-                    raise self._silent()
+                    raise silent(self.endpoint, self._timeout)
+                self.waited = True
                 # poll, not select: a file number above 1023 is no failure.
                 watch = select.poll()
                 watch.register(connection, select.POLLIN | (select.POLLOUT if outgoing else 0))
@@ -299,57 +395,6 @@ class Wire:
     def _broken(self, what: str) -> UnreachableError:
         self.close()
         return UnreachableError(f"{self.endpoint.address} {what}")
-
-    def _silent(self) -> DeadlineError:
-        waited = format_duration(self._timeout)
-        return DeadlineError(f"no answer from {self.endpoint.address} after {waited}")
-
-    def _connect(self) -> socket.socket:
-        endpoint = self.endpoint
-        try:
-            connection = socket.create_connection(
-                (endpoint.host, endpoint.port), timeout=self._timeout
-            )
-        except TimeoutError as error:
-            raise self._silent() from error
-        except OSError as error:
-            raise UnreachableError(
-                f"cannot connect to {endpoint.address}: {error.strerror or error}"
-            ) from error
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if endpoint.tls:
-            connection = self._secured(connection)
-        connection.setblocking(False)
-        return connection
-
-    def _secured(self, connection: socket.socket) -> ssl.SSLSocket:
-        import ssl  # slow, and most connections are plain
-
-        endpoint = self.endpoint
-        try:
-            context = ssl.create_default_context(
-                cafile=str(endpoint.ca_file) if endpoint.ca_file else None
-            )
-            return context.wrap_socket(connection, server_hostname=endpoint.host)
-        except ssl.SSLError as error:
-            connection.close()
-            raise TlsError(
-                f"the TLS handshake with {endpoint.address} failed: {error.reason or error}",
-                hint="Check that the port speaks TLS and that ca_file signed its certificate",
-            ) from error
-        except TimeoutError as error:
-            connection.close()
-            raise DeadlineError(
-                f"no TLS handshake from {endpoint.address} after {format_duration(self._timeout)}",
-                hint="Check that the port speaks TLS",
-            ) from error
-        except OSError as error:
-            connection.close()
-            raise TlsError(
-                f"the TLS handshake with {endpoint.address} failed: {error.strerror or error}",
-                hint="Check that the port speaks TLS and that ca_file can be read",
-            ) from error
 
 
 _INCOMPLETE = object()

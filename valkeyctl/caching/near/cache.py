@@ -16,11 +16,16 @@ from enum import Enum
 from marshal import loads
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
+from valkeyctl.caching.announcement import (
+    LEASE,
+    acknowledgement,
+    near_channel,
+    read_announcement,
+)
 from valkeyctl.caching.client import ValkeyClient
 from valkeyctl.caching.codec import Value
 from valkeyctl.caching.keys import KeyScheme, Place
 from valkeyctl.caching.near.held import AS_IS, NESTED, hold
-from valkeyctl.caching.near.quorum import LEASE, acknowledgement, near_channel, read_announcement
 from valkeyctl.caching.near.space import Entry, Space, cost_of
 from valkeyctl.caching.near.tracking import Tracking
 from valkeyctl.caching.replies import Word

@@ -16,34 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from valkeyctl.caching.announcement import (
+    LEASE,
+    AnnouncementParts,
+    read_acknowledgement,
+    read_announcement,
+    reply_channel,
+)
 from valkeyctl.caching.client import ValkeyClient
 from valkeyctl.caching.deadline import Deadline
 from valkeyctl.caching.pubsub import Subscription
 from valkeyctl.caching.replies import Word
 from valkeyctl.errors import UsageError, ValkeyctlError
 
-LEASE = 0.05
-"""Seconds for which a near cache serves what it holds without having heard from the server."""
-
 # Announcements whose command failed are settled by nobody; the oldest are forgotten.
 _OPEN = 1024
-
-
-@dataclass(frozen=True)
-class AnnouncementParts:
-    """What an announcement says.
-
-    Attributes:
-        asker: Who waits for the acknowledgements.
-        number: Of the announcement; each asker counts its own.
-        kind: ``namespace`` or ``tag``: what is invalid from now on.
-        name: Of the namespace, or the tag.
-    """
-
-    asker: bytes
-    number: bytes
-    kind: bytes
-    name: bytes
 
 
 @dataclass(frozen=True)
@@ -84,7 +71,7 @@ class Quorum:
         self._lease = lease
         self._app = app
         self._name = os.urandom(8).hex().encode()
-        self._channel = _reply_channel(app.encode(), self._name)
+        self._channel = reply_channel(app.encode(), self._name)
         self._subscription: Subscription | None = None
         self._last = 0
         self._counts: OrderedDict[bytes, _Count] = OrderedDict()
@@ -100,8 +87,8 @@ class Quorum:
             self._counts[number] = _Count()
             if len(self._counts) > _OPEN:
                 self._counts.popitem(last=False)
-        words = b" ".join((self._name, number, kind.encode(), name.encode()))
-        return Announcement(("PUBLISH", near_channel(self._app), words), number, heard)
+        parts = AnnouncementParts(self._name, number, kind.encode(), name.encode())
+        return Announcement(parts.command(self._app), number, heard)
 
     async def settle(self, holders: int | None, announcement: Announcement) -> bool:
         """Return when each near cache has acknowledged, or serves nothing for want of a lease.
@@ -159,30 +146,8 @@ class Quorum:
             self._counts.pop(number, None)
 
     def _heard(self, data: bytes) -> None:
-        number, _, holder = data.partition(b" ")
+        number, holder = read_acknowledgement(data)
         count = self._counts.get(number)
         if count is not None:
             count.holders.add(holder)
             count.stirred.set()
-
-
-def near_channel(app: str) -> bytes:
-    """Return the channel on which invalidations of *app* are announced."""
-    return f"{app}:~near".encode()
-
-
-def read_announcement(announcement: bytes) -> AnnouncementParts | None:
-    """Return what a message on the near channel says; None when it is none of ours."""
-    parts = announcement.split(b" ")
-    if len(parts) != 4 or parts[2] not in {b"namespace", b"tag"}:
-        return None
-    return AnnouncementParts(*parts)
-
-
-def acknowledgement(app: bytes, parts: AnnouncementParts, holder: bytes) -> Sequence[Word]:
-    """Return the command by which *holder* says that it holds nothing of it any more."""
-    return ("PUBLISH", _reply_channel(app, parts.asker), parts.number + b" " + holder)
-
-
-def _reply_channel(app: bytes, asker: bytes) -> bytes:
-    return app + b":~ack:" + asker
