@@ -20,6 +20,11 @@ _SIZE_FACTORS = {
     "ki": 2**10,
     "mi": 2**20,
     "gi": 2**30,
+    # As `format_size` writes them, so that what we print can be given back.
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
 }
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", re.ASCII)
 _DURATION_FACTORS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -236,3 +236,21 @@ def test_a_hint_never_repeats_a_password() -> None:
 
     assert "hunter2" not in hint
     assert "redis://:***@h:6379/0" in hint
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "expected"),
+    [
+        (["--url", "redis://h"], {}, "Check its address, and that it runs"),
+        ([], {"VALKEYCTL_URL": "redis://h"}, "Check its address, and that it runs"),
+        (["-p", "shop"], {"CACHE_URL": "redis://h"}, "deployed: valkeyctl status --profile shop"),
+        ([], {}, "deployed: valkeyctl status"),
+    ],
+)
+def test_a_server_given_by_its_address_has_no_status(
+    argv: list[str], environ: dict[str, str], expected: str
+) -> None:
+    """`status` knows deployments only, so it is no next step there."""
+    hint = with_selection("Check that it is deployed: valkeyctl status", argv, environ)
+
+    assert hint.endswith(expected)

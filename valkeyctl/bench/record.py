@@ -48,7 +48,7 @@ FIELDS = (
     ("first", "<f8"),
     ("end", "<f8"),
 )
-_RECORD = struct.Struct("<BBBhHHIIdddd")
+RECORD = struct.Struct("<BBBhHHIIdddd")
 _BUFFER_BYTES = 1 << 16
 _MOST_ERRORS = 1000
 _CODES = {name: code for code, name in enumerate(OUTCOMES)}
@@ -93,7 +93,7 @@ class Recorder:
         if error is not None:
             self.failed += 1
             code = self._error_code(error)
-        self._buffer += _RECORD.pack(
+        self._buffer += RECORD.pack(
             stage.arm,
             outcome,
             queued,

@@ -18,6 +18,7 @@ from valkeyctl.bench.environment import capture
 from valkeyctl.bench.gateways import Gateway, Target
 from valkeyctl.bench.generator import Generator, Outcome, Progress
 from valkeyctl.bench.plan import Plan, mask_url
+from valkeyctl.bench.runfile import RUN_FILE, RUN_VERSION
 from valkeyctl.bench.scenario import Node
 from valkeyctl.bench.traffic import Traffic, survey
 from valkeyctl.errors import (
@@ -36,7 +37,7 @@ __all__ = ["Progress", "Target", "run"]
 
 _NEEDED = ("locust", "numpy", "jinja2")
 _OUR_FILES = (
-    *("run.json", "samples.bin", "stages.jsonl", "errors.jsonl"),
+    *(RUN_FILE, "samples.bin", "stages.jsonl", "errors.jsonl"),
     *("locust.log", "gateway-*.log"),
     *("report.json", "report.html"),
 )
@@ -225,7 +226,7 @@ class _Session:
     def _write(self) -> None:
         finished = self.outcome.finished and not self.failure
         document = {
-            "version": 1,
+            "version": RUN_VERSION,
             "kind": "bench.run",
             "incomplete": not finished,
             "interrupted": self.interrupted,
@@ -236,7 +237,7 @@ class _Session:
         # Whole or not at all: a torn file would hide the samples beside it.
         scratch = self.folder / "run.json.new"
         scratch.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        scratch.replace(self.folder / "run.json")
+        scratch.replace(self.folder / RUN_FILE)
 
 
 def _now() -> str:

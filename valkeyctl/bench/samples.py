@@ -12,12 +12,10 @@ import numpy.typing as npt
 
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.record import ERRORS_FILE, FIELDS, SAMPLES_FILE, STAGES_FILE
+from valkeyctl.bench.runfile import opened_run
 from valkeyctl.bench.scenario import Node
 from valkeyctl.bench.traffic import Traffic
-from valkeyctl.errors import FolderError, NotFoundError, ValkeyctlError
 
-RUN_FILE = "run.json"
-RUN_VERSION = 1
 DTYPE = np.dtype(list(FIELDS))
 
 
@@ -83,10 +81,7 @@ def load_samples(folder: Path) -> Samples:
         NotFoundError: There is no run in it.
         FolderError: Its files cannot be read, or are no run of this version.
     """
-    path = folder / RUN_FILE
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        _check_version(run["version"])
+    with opened_run(folder) as run:
         return Samples(
             folder=folder,
             plan=Plan.from_json(run["plan"]),
@@ -101,20 +96,6 @@ def load_samples(folder: Path) -> Samples:
             incomplete=run["incomplete"],
             interrupted=run["interrupted"],
         )
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            f"{folder} holds no benchmark run",
-            hint="Give the folder that `valkeyctl bench` named, with run.json in it",
-        ) from error
-    except OSError as error:
-        raise FolderError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, ValkeyctlError) as error:
-        raise FolderError(f"{path}: is no benchmark run of this version: {error}") from error
-
-
-def _check_version(version: object) -> None:
-    if version != RUN_VERSION:
-        raise ValueError(f"version {version!r} instead of {RUN_VERSION}")
 
 
 def _rows(path: Path) -> npt.NDArray[np.void]:

@@ -6,19 +6,20 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from valkeyctl import __version__
-from valkeyctl.cli.commands import COMMANDS
-from valkeyctl.cli.options import LazyOption, global_options, take_options
+from valkeyctl.cli.commands import COMMANDS, Entry
+from valkeyctl.cli.options import global_options, take_options
+from valkeyctl.cli.parameters import plainly
 from valkeyctl.errors import (
     FolderError,
     InterruptedRunError,
@@ -58,6 +59,10 @@ class Command(TyperCommand):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
         self.params.extend(global_options(hidden=True))
 
+    def get_params(self, ctx: typer.Context) -> list[Parameter]:  # type: ignore[override]  # typer's own Context
+        """Return all options and arguments, typer's own (help, completion) included."""
+        return plainly(super().get_params(ctx))
+
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context
         """Run the command without the global options among its arguments."""
         take_options(ctx)
@@ -75,44 +80,34 @@ class Group(TyperGroup):
         if self.hide_globals and not self.epilog:
             self.epilog = _EPILOG
 
+    def get_params(self, ctx: typer.Context) -> list[Parameter]:  # type: ignore[override]  # as above
+        """Return all options and arguments, typer's own (help, completion) included."""
+        return plainly(super().get_params(ctx))
+
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context
         """Note the global options, then go on to the verb."""
         take_options(ctx)
         return super().invoke(ctx)
 
 
-class RootGroup(Group):
-    """The top level: finds a command's module when the command is asked for."""
+class LazyGroup(Group):
+    """A group that knows its commands from a table, and imports one when it is asked for."""
 
-    hide_globals = False
-
-    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # as above
-        """Run a command; Ctrl-C becomes a failure like any other, told apart from a status."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise InterruptedRunError("interrupted") from error
-
-    def get_params(self, ctx: typer.Context) -> list[Parameter]:  # type: ignore[override]  # as above
-        """Return the options before the command; typer's own (help, completion) lazily, too."""
-        params = super().get_params(ctx)
-        for option in params:
-            if isinstance(option, TyperOption):
-                option.__class__ = LazyOption
-        return params
+    entries: ClassVar[Mapping[str, Entry]]
+    package: ClassVar[str]
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
         """Return every command's name, in the order of the help."""
         del ctx
-        return list(COMMANDS)
+        return list(self.entries)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> ClickCommand | None:  # type: ignore[override]  # as above
         """Return the command called *cmd_name*, importing its module; None when unknown."""
         del ctx
-        entry = COMMANDS.get(cmd_name)
+        entry = self.entries.get(cmd_name)
         if entry is None:
             return None
-        module = import_module(f"valkeyctl.cli.{entry.module}")
+        module = import_module(f"{self.package}.{entry.module}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command
@@ -124,26 +119,56 @@ class RootGroup(Group):
         try:
             return self._click_resolve_command(ctx, args)
         except TyperException as error:
-            near = get_close_matches(args[0], list(COMMANDS), n=1)
-            if near and args[0] not in COMMANDS:
+            near = get_close_matches(args[0], list(self.entries), n=1)
+            if near and args[0] not in self.entries:
                 error.message = f"{error.message.rstrip('.')}; did you mean {near[0]}?"
             raise
 
     def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]  # as above
         """Write the commands by task, from the table alone."""
         del ctx
-        for panel in dict.fromkeys(entry.panel for entry in COMMANDS.values()):
-            rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.panel == panel]
+        for panel in dict.fromkeys(entry.panel for entry in self.entries.values()):
+            rows = [
+                (name, entry.help) for name, entry in self.entries.items() if entry.panel == panel
+            ]
             with formatter.section(panel):
                 formatter.write_dl(rows, col_max=12)
+
+
+class RootGroup(LazyGroup):
+    """The top level."""
+
+    hide_globals = False
+    entries = COMMANDS
+    package = "valkeyctl.cli"
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # as above
+        """Run a command; Ctrl-C becomes a failure like any other, told apart from a status."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptedRunError("interrupted") from error
+        except BrokenPipeError:
+            # The reader (head, less) has seen enough. Typer would make it status 1.
+            _discard_output()
+            return 0
 
 
 def new_app(text: str | None = None) -> typer.Typer:
     """Return an app for one command (no *text*), or for a noun with verbs (its help)."""
     if text is None:
         return typer.Typer(add_completion=False, rich_markup_mode=None)
+    return _noun_app(text, Group)
+
+
+def lazy_app(text: str, entries: Mapping[str, Entry], *, package: str) -> typer.Typer:
+    """Return an app for a noun whose verbs are modules of *package*, named by a table."""
+    return _noun_app(text, type("Noun", (LazyGroup,), {"entries": entries, "package": package}))
+
+
+def _noun_app(text: str, cls: type[Group]) -> typer.Typer:
     app = typer.Typer(
-        cls=Group, help=text, add_completion=False, rich_markup_mode=None, no_args_is_help=True
+        cls=cls, help=text, add_completion=False, rich_markup_mode=None, no_args_is_help=True
     )
 
     # A callback makes it a group even while it has a single verb.

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and what the top-level help says of it."""
+    """Where a command or a verb lives, and what the help above it says of it."""
 
     module: str
     help: str
-    panel: str
+    panel: str = "Commands"
 
 
 _SETUP, _RUN, _CHECK, _KEYS, _MEASURE = (
@@ -36,7 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "down": Entry("down", "Stop a server; its data stays unless --purge.", _RUN),
     "health": Entry("health", "Say whether a server can take traffic.", _CHECK),
     "smoke": Entry("smoke", "Run the CI smoke checks: set, get, TTL, flush, reconnect.", _CHECK),
-    "keys": Entry("keys", "List, measure, inspect, warm and flush keys.", _KEYS),
+    "keys": Entry("keys", "List, measure, inspect, load, move, expire and remove keys.", _KEYS),
     "bench": Entry("bench", "Measure latency with and without the cache.", _MEASURE),
     "demo": Entry("demo", "Show everything on an embedded server in about a minute.", _MEASURE),
     "gateway": Entry("gateway", "Serve LLM clients from the cache.", _MEASURE),

@@ -17,17 +17,16 @@ import typer
 from valkeyctl.cli.bench import follow, measure, seconds
 from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.health import print_health
+from valkeyctl.cli.keys.stats import print_keyspace
 from valkeyctl.cli.options import Output, options
 from valkeyctl.cli.output import say, show, stdout_console
 from valkeyctl.cli.progress import progress
-from valkeyctl.cli.tables import print_keyspace
 from valkeyctl.cli.target import forgetter, new_report, policies
 from valkeyctl.errors import InterruptedRunError
 from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from valkeyctl.cli.console import Console
     from valkeyctl.profile import Profile
 
 app = new_app()
@@ -77,8 +76,8 @@ def demo(
     from valkeyctl.endpoint import Endpoint
     from valkeyctl.ops.deploy import deploy, take_down
     from valkeyctl.ops.health import probe
-    from valkeyctl.ops.keyspace.stats import stats
-    from valkeyctl.ops.keyspace.warm import warm
+    from valkeyctl.ops.keyspace.counting.stats import stats
+    from valkeyctl.ops.keyspace.loading.warm import warm
     from valkeyctl.ops.serverfacts import server_facts
     from valkeyctl.ops.statefolder import StateFolder
 

@@ -15,8 +15,7 @@ from valkeyctl.cli.runtimes import RuntimeName
 from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from valkeyctl.cli.console import Console
     from valkeyctl.ops.deploy import Deployment
 
 app = new_app()

@@ -13,7 +13,7 @@ from valkeyctl.cli.confirm import DryRun, Yes, confirm
 from valkeyctl.cli.output import say, show
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from valkeyctl.cli.console import Console
 
 app = new_app()
 

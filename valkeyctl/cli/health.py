@@ -12,8 +12,7 @@ from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.output import show
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from valkeyctl.cli.console import Console
     from valkeyctl.ops.health import HealthReport
 
 app = new_app()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from valkeyctl.endpoint import Endpoint
@@ -24,7 +25,7 @@ _COMMAND = re.compile(
 )
 
 
-def with_selection(hint: str, argv: Sequence[str]) -> str:
+def with_selection(hint: str, argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """Return *hint* with the options of *argv* that say which deployment is meant.
 
     "Stop it first: valkeyctl down" after ``valkeyctl -p shop deploy`` would otherwise
@@ -34,11 +35,23 @@ def with_selection(hint: str, argv: Sequence[str]) -> str:
     if match is None or "--help" in hint:
         return hint
     words: list[str] = []
-    for option, value in _selected(argv).items():
+    selected = _selected(argv)
+    if match[0] == "valkeyctl status" and _is_address(selected, environ):
+        # It knows deployments, and would refuse this one or speak of another.
+        return "Check its address, and that it runs"
+    for option, value in selected.items():
         short = next(key for key in _SELECTIONS if _SELECTIONS[key] == option)
         if not re.search(rf"(?:{option}|{short})\b", match[0]):
             words += [option, value]
     return f"{hint} {shlex.join(words)}" if words else hint
+
+
+def _is_address(selected: Mapping[str, str], environ: Mapping[str, str]) -> bool:
+    """Say whether the server was given by its URL, as `target.given_url` takes it."""
+    if "--url" in selected:
+        return True
+    named = "--profile" in selected
+    return not named and bool(environ.get("VALKEYCTL_URL") or environ.get("CACHE_URL"))
 
 
 def _selected(argv: Sequence[str]) -> dict[str, str]:

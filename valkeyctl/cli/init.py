@@ -12,7 +12,7 @@ from valkeyctl.cli.output import show
 from valkeyctl.errors import FolderError, RefusedError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from valkeyctl.cli.console import Console
 
 app = new_app()
 

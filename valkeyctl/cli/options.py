@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from typer.core import TyperOption
 
 _META = "valkeyctl.options"
 _OUTPUT_HELP = "How results are printed: table, json, yaml, jsonl or name."
+
+
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace.")
+]
 
 
 class Output(StrEnum):
@@ -25,8 +29,7 @@ class Output(StrEnum):
     NAME = "name"
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What the user said for every command; None where nothing was said."""
 
     profile: str | None = None
@@ -36,17 +39,6 @@ class Options:
     state_dir: Path | None = None
     quiet: bool = False
     verbose: bool = False
-
-
-class LazyOption(TyperOption):
-    """An option that costs nothing where it is not given."""
-
-    def process_value(self, ctx: typer.Context, value: object) -> object:  # type: ignore[override]  # typer's own Context
-        """Return the checked value.
-
-        Typer checks by pydantic, whose import would double the time of `keys --help`.
-        """
-        return None if value is None else super().process_value(ctx, value)
 
 
 def _carrier() -> list[TyperOption]:
@@ -93,19 +85,18 @@ def global_options(*, hidden: bool) -> list[TyperOption]:
         _CARRIED.extend(option for option in _carrier() if option.name in _NAMES)
     options = [copy.copy(option) for option in _CARRIED]
     for option in options:
-        option.__class__ = LazyOption  # typer builds its own class from a declaration
         option.hidden = hidden
     return options
 
 
-_NAMES = frozenset(Options.__dataclass_fields__)
+_NAMES = frozenset(Options._fields)
 
 
 def take_options(ctx: typer.Context) -> None:
     """Move the global options out of the context's parameters into its shared store."""
     given = {name: ctx.params.pop(name) for name in _NAMES if name in ctx.params}
     said = {name: value for name, value in given.items() if value is not None}
-    ctx.meta[_META] = replace(ctx.meta.get(_META, Options()), **said)
+    ctx.meta[_META] = options(ctx)._replace(**said)
 
 
 def options(ctx: typer.Context) -> Options:

@@ -12,15 +12,13 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import typer
 
+from valkeyctl.cli.console import Console
 from valkeyctl.cli.options import Output, options
 from valkeyctl.errors import UsageError, ValkeyctlError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 ENVELOPE_VERSION = 1
 # -ojson, and -qojson: flags before it in one word.
@@ -80,6 +78,7 @@ def show(
     output = options(ctx).output
     if output is Output.TABLE:
         human(stdout_console())
+        sys.stdout.flush()
         return
     if output is Output.NAME:
         if names is None:
@@ -118,28 +117,18 @@ def stream(ctx: typer.Context, rows: Iterable[object]) -> None:
 
 def print_names(names: Iterable[str]) -> None:
     """Print one name a line, for ``-o name``."""
-    for name in names:
-        sys.stdout.write(f"{name}\n")
+    sys.stdout.write("".join([f"{name}\n" for name in names]))
     sys.stdout.flush()
 
 
 def stdout_console() -> Console:
-    """Return where tables go: colours only at a terminal, never wider than it."""
-    return _console(sys.stdout.isatty(), stderr=False)
+    """Return where results for people go."""
+    return Console(sys.stdout)
 
 
 def stderr_console() -> Console:
-    """Return where progress and remarks go."""
-    return _console(sys.stderr.isatty(), stderr=True)
-
-
-def _console(terminal: bool, *, stderr: bool) -> Console:
-    from rich.console import Console  # 70 ms, only for people
-
-    # Without a terminal a line is never wrapped: grep and awk read it.
-    return Console(
-        stderr=stderr, highlight=False, soft_wrap=not terminal, width=None if terminal else 200
-    )
+    """Return where remarks go."""
+    return Console(sys.stderr)
 
 
 def say(ctx: typer.Context, text: str) -> None:

@@ -15,8 +15,7 @@ from valkeyctl.cli.output import plain, show
 from valkeyctl.errors import ProfileError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from valkeyctl.cli.console import Console
     from valkeyctl.profile import Profile
 
 app = new_app("List, show and check profiles.")
@@ -42,6 +41,7 @@ def ls(ctx: typer.Context) -> None:
         rows.append(row)
 
     def human(console: Console) -> None:
+        from rich.console import Console as Drawing
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
@@ -51,7 +51,7 @@ def ls(ctx: typer.Context) -> None:
             words = row.get("description") or "" if row["valid"] else f"INVALID: {row['problem']}"
             cells = (row["name"], row.get("topology", "-"), row.get("publish", "-"), words)
             table.add_row(*(str(cell) for cell in cells))
-        console.print(table, markup=False)
+        Drawing(highlight=False, width=console.width).print(table)
 
     broken = any(not row["valid"] for row in rows)
     names = [str(row["name"]) for row in rows]

@@ -18,7 +18,7 @@ from valkeyctl.errors import FolderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.console import Console
+    from valkeyctl.cli.console import Console
 
 app = new_app()
 

@@ -15,7 +15,7 @@ from valkeyctl.cli.runtimes import RuntimeName
 from valkeyctl.errors import FolderError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from valkeyctl.cli.console import Console
 
 app = new_app()
 

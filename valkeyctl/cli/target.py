@@ -6,7 +6,7 @@ A flag wins over the environment, and the environment over the profile.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +67,13 @@ def state(ctx: typer.Context) -> StateFolder:
     return StateFolder(said) if said else StateFolder.default(os.environ)
 
 
+def resume_folder(ctx: typer.Context) -> Path:
+    """Return the folder of the files by which long key operations go on; it may not exist."""
+    from valkeyctl.ops.stateroot import default_root  # `StateFolder` would cost 100 ms
+
+    return (options(ctx).state_dir or default_root(os.environ)).absolute() / "resume"
+
+
 def given_url(ctx: typer.Context) -> str | None:
     """Return the server's URL as the user gave it; a profile given by flag wins over variables."""
     said = options(ctx)
@@ -102,6 +109,15 @@ def app_filter(ctx: typer.Context) -> str | None:
     return None
 
 
+def learn(ctx: typer.Context, app: str | None, names: Iterable[str]) -> None:
+    """Keep the namespaces that were seen, for shell completion; see `namespaces.remember`."""
+    from valkeyctl.cli.namespaces import Selected, remember
+
+    said = options(ctx)
+    folder = str(said.state_dir) if said.state_dir else None
+    remember(Selected(said.url, said.profile, said.app, folder), app, names, os.environ)
+
+
 def policies(profile: Profile) -> dict[str, NamespacePolicy]:
     """Return how long the entries of each namespace live, by the profile."""
     from valkeyctl.caching import NamespacePolicy
@@ -123,9 +139,10 @@ def forgetter(endpoint: Endpoint) -> Callable[[str], None]:
     """Return what removes the answers that a load run stored under its own application."""
 
     def forget(app: str) -> None:
-        from valkeyctl.ops.keyspace.flush import flush
+        from valkeyctl.ops.keyspace.removal.flush import flush
+        from valkeyctl.ops.keyspace.removal.selection import Selection
 
-        flush(endpoint, app, "response")
+        flush(endpoint, Selection(app, namespace="response"))
 
     return forget
 

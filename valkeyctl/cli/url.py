@@ -11,7 +11,7 @@ from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.output import show
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from valkeyctl.cli.console import Console
 
 app = new_app()
 

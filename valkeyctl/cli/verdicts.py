@@ -9,11 +9,10 @@ from valkeyctl.bench.conclusion import figure
 from valkeyctl.bench.report import count, interval_words
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from valkeyctl.bench.arms import ArmFigures
     from valkeyctl.bench.compare import RunComparison
     from valkeyctl.bench.report import Report
+    from valkeyctl.cli.console import Console
 
 _NAME, _ARM = 14, 14
 _TIMES = (

@@ -5,6 +5,7 @@
     deployments/<name>/record.json     the deployment as it was made last
     deployments/<name>/history/        the last ten renders that worked, oldest first
     locks/<name>.lock                  held while a command changes the deployment
+    resume/flush-*.jsonl               how far an unfinished flush is; see `keyspace.resume`
     runtimes/<runtime>/<name>/         the runtime's own files, and a process's data
 """
 
@@ -21,12 +22,12 @@ from pathlib import Path
 from typing import Self
 
 from valkeyctl.errors import FolderError, LockedError, UsageError
+from valkeyctl.ops.stateroot import default_root
 from valkeyctl.profile.fields import NAME_PATTERN
 from valkeyctl.render.artefacts import Artefacts
 from valkeyctl.render.budget import MemoryBudget
 from valkeyctl.runtime.files import STATE_HINT, private_folder, remove_folder, write_private
 
-VARIABLE = "VALKEYCTL_STATE_DIR"
 KEPT_RENDERS = 10
 _RECORD = "record.json"
 _NUMBERED = re.compile(r"(\d{6})-[0-9a-f]+\.json")
@@ -91,13 +92,7 @@ class StateFolder:
     @classmethod
     def default(cls, environ: Mapping[str, str]) -> Self:
         """Return the user's folder: VALKEYCTL_STATE_DIR, else below the XDG state folder."""
-        named = environ.get(VARIABLE)
-        if named:
-            return cls(Path(named).expanduser())
-        xdg = environ.get("XDG_STATE_HOME", "")
-        # The XDG specification says to ignore a relative path.
-        base = Path(xdg) if xdg.startswith("/") else Path.home() / ".local" / "state"
-        return cls(base / "valkeyctl")
+        return cls(default_root(environ))
 
     @property
     def runtimes(self) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valkeyctl.ops.keyspace.display import read_bytes, show_bytes, show_text
+from valkeyctl.ops.keyspace.display import read_bytes, show_all, show_bytes, show_text
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,9 @@ def test_a_preview_holds_no_control_character(text: str) -> None:
 def test_a_preview_keeps_its_lines() -> None:
     """Lines of a value stay lines; a terminal escape shows its code."""
     assert show_text("a\n\tb\x1b[31m\u202e") == "a\n\tb\\x1b[31m\\u202e"
+
+
+@given(st.lists(st.binary(max_size=8) | st.sampled_from([b"a:b", b"", b"a\nb", b"a\\x"])))
+def test_keys_are_shown_together_as_one_by_one(keys: list[bytes]) -> None:
+    """Whatever one of them holds, none is taken for two."""
+    assert show_all(keys) == [show_bytes(key) for key in keys]

@@ -8,10 +8,10 @@ would show another name than the one that is deleted.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(\\))")
-_PLAIN = re.compile(rb"[ -\[\]-~]*")  # printable ASCII, no backslash
 
 
 def show_bytes(raw: bytes) -> str:
@@ -21,10 +21,22 @@ def show_bytes(raw: bytes) -> str:
     control and formatting characters, unassigned ones, spaces other than the plain one,
     and whatever is not UTF-8.
     """
-    if _PLAIN.fullmatch(raw):
-        return raw.decode("ascii")
+    if raw.isascii():
+        text = raw.decode()
+        if text.isprintable() and "\\" not in text:
+            return text
     # surrogateescape keeps each byte that is not UTF-8 as one character of its own.
     return "".join(map(_show_character, raw.decode("utf-8", "surrogateescape")))
+
+
+def show_all(keys: Sequence[bytes]) -> list[str]:
+    """Return each of *keys* as `show_bytes` does; plain ones are looked at together."""
+    whole = b"\n".join(keys)
+    if keys and whole.isascii() and b"\\" not in whole:
+        shown = whole.decode().split("\n")
+        if len(shown) == len(keys) and "".join(shown).isprintable():
+            return shown
+    return [show_bytes(key) for key in keys]
 
 
 @lru_cache(maxsize=4096)

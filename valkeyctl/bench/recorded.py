@@ -1,0 +1,97 @@
+"""The requests that a finished run sent, most frequent first; needs no extra."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from valkeyctl.bench.blocks import WARMUP
+from valkeyctl.bench.plan import Plan
+from valkeyctl.bench.record import RECORD, SAMPLES_FILE
+from valkeyctl.bench.runfile import opened_run
+from valkeyctl.bench.traffic import stream
+from valkeyctl.errors import FolderError, NotFoundError
+
+_RECORDS_AT_A_TIME = 16_384
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """A request that a run sent at least once in each arm.
+
+    Attributes:
+        path: Where it was posted.
+        headers: Sent beside it; an arm's own ones, which may be secret, are not kept.
+        body: What was posted.
+        times: How often, in one arm.
+    """
+
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+    times: int
+
+
+def recorded_requests(folder: Path) -> list[RecordedRequest]:
+    """Return the requests of the run in *folder*, each once, the most frequent first.
+
+    They are made anew from the run's plan, as `traffic.stream` made them then. What was
+    sent while warming up is not among them.
+
+    Raises:
+        NotFoundError: There is no run in it, or nothing of it was measured.
+        FolderError: Its files cannot be read, or are no run of this version; or the trace
+            that it replayed cannot be read any more.
+        UsageError: The trace is no longer the one that it replayed.
+    """
+    plan, salt = _run(folder)
+    sent = _sent(folder / SAMPLES_FILE)
+    if not sent:
+        raise NotFoundError(
+            f"no request of the run in {folder} was measured", hint="Run the benchmark again"
+        )
+    times: Counter[int] = Counter()
+    first: dict[int, tuple[tuple[tuple[str, str], ...], bytes]] = {}
+    for request in islice(stream(plan, salt=salt), sent):
+        times[request.prompt_id] += 1
+        first.setdefault(request.prompt_id, (request.headers, request.body))
+    # Of equally frequent ones the one that came first is first.
+    return [
+        RecordedRequest(plan.scenario.path, *first[prompt_id], count)
+        for prompt_id, count in times.most_common()
+    ]
+
+
+def _run(folder: Path) -> tuple[Plan, str]:
+    """Return the plan of the run in *folder*, and what went into every prompt of it."""
+    with opened_run(folder) as run:
+        facts = run["facts"]
+        # As the run itself decides: an application may remember earlier runs.
+        salt = "" if facts["gateways"] else str(facts["run_id"])
+        return Plan.from_json(run["plan"]), salt
+
+
+def _sent(path: Path) -> int:
+    """Return how many requests of the stream were sent: each arm plays the same ones."""
+    last = -1
+    try:
+        for records in _records(path):
+            for record in RECORD.iter_unpack(records):
+                # See `record.FIELDS`: the round, and the place in the stream.
+                if record[3] != WARMUP and record[6] > last:
+                    last = record[6]
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return last + 1
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as samples:
+        while piece := samples.read(RECORD.size * _RECORDS_AT_A_TIME):
+            # A run that was killed may have torn its last record.
+            yield piece[: len(piece) // RECORD.size * RECORD.size]

@@ -1,0 +1,1 @@
+"""What is in a keyspace and what it costs: counted, or judged from a sample."""

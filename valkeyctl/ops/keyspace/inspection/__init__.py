@@ -1,0 +1,1 @@
+"""Looking at keys: one in depth, or all of them as rows."""

@@ -1,0 +1,1 @@
+"""Taking keys away without hurting anyone: invalidate, flush, resume, expire."""
