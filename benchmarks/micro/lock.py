@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import fcntl
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -28,15 +29,33 @@ async def measuring() -> AsyncIterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def measuring_alone() -> Iterator[None]:
+    """Hold the lock inside the block, like `measuring`, in a program without an event loop."""
+    file = _opened()
+    if file is None:
+        yield
+        return
+    with file:
+        while not _taken(file):
+            time.sleep(_PAUSE)  # flock would wait by itself, but not be interrupted
+        yield
+
+
 async def locked(file: TextIO) -> None:
     """Lock *file* until it is closed; looks again and again, so that it can be cancelled."""
     while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(_PAUSE)
-        else:
+        if _taken(file):
             return
+        await asyncio.sleep(_PAUSE)
+
+
+def _taken(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _opened() -> TextIO | None:

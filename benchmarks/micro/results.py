@@ -95,7 +95,7 @@ def circumstances(
     machine = capture()
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": _revision(),
+        "revision": revision(),
         "command": str(machine.pop("command")).replace("__main__.py", "python -m benchmarks.micro"),
         "machine": machine,
         "server": server,
@@ -134,7 +134,7 @@ def _columns(slices: Sequence[Slice]) -> dict[str, list[float]]:
     }
 
 
-def _revision() -> str:
+def revision() -> str:
     """Return the commit that was measured, with a plus when files differ from it."""
     try:
         return subprocess.run(
