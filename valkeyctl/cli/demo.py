@@ -8,6 +8,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ import typer
 from valkeyctl.cli.bench import follow, measure, seconds
 from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.health import print_health
-from valkeyctl.cli.keys.stats import print_keyspace
+from valkeyctl.cli.keys.stats import layout, print_keyspace
 from valkeyctl.cli.options import Output, options
 from valkeyctl.cli.output import say, show, stdout_console
 from valkeyctl.cli.progress import progress
@@ -111,7 +112,9 @@ def demo(
             shown.line(f"{loaded.loaded:,} entries in {format_duration(loaded.seconds)}")
 
             shown.step("keys, by namespace")
-            shown.table(partial(print_keyspace, found=stats(endpoint, profile.app)))
+            counted = stats(endpoint, profile.app)
+            columns = layout(sampled=counted.method == "sample")
+            shown.table(lambda console: print_keyspace(console, counted, columns, totals=True))
 
             shown.step(f"benchmark with and without the cache, about {duration}")
             plan = Plan.of(duration=length, seed=seed)
@@ -153,6 +156,6 @@ class _Steps:
         else:
             say(self._ctx, text.strip())
 
-    def table(self, printer: partial[None]) -> None:
+    def table(self, printer: Callable[[Console], None]) -> None:
         if self._people:
             printer(stdout_console())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections.abc import Sequence
 
@@ -78,13 +77,3 @@ class Course:
         slot = cursor & (SLOTS - 1)
         inside = before[slot + 1] - before[slot]
         return (before[slot] + inside * visited_fraction(cursor >> SLOT_BITS)) / whole
-
-
-def slot_of_rank(before: Sequence[int], rank: int) -> int:
-    """Return the slot that holds key number *rank* when slots are laid end to end.
-
-    Args:
-        before: Keys in all slots before each one, and in all of them at the end.
-        rank: From 0.
-    """
-    return bisect.bisect_right(before, rank) - 1
