@@ -378,6 +378,23 @@ class ClusterDeployment:
         name = self.id_of(target)
         for node in (target, source):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", name)
+        # News of the move that reaches a node later would end the next move of the slot.
+        until(
+            lambda: all(self._sees(node, slot, target) for node in self.nodes),
+            20,
+            f"all nodes know who serves slot {slot}",
+        )
+
+    def _sees(self, node: Member, slot: int, owner: Member) -> bool:
+        if node._process is None:
+            return True
+        reply = node.call("CLUSTER", "SLOTS")
+        for part in reply if isinstance(reply, list) else []:
+            match part:
+                case [int() as first, int() as last, [_, int() as port, *_], *_]:
+                    if first <= slot <= last:
+                        return port == owner.port
+        return False
 
     def _is_primary(self, node: Member) -> bool:
         role = node.call("ROLE")
