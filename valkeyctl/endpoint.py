@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
-from valkeyctl.errors import UsageError
+from valkeyctl.errors import TlsError, UsageError
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
 
 Topology: TypeAlias = Literal["standalone", "sentinel", "cluster"]
 Node: TypeAlias = tuple[str, int]
@@ -45,6 +49,8 @@ class Endpoint:
         db: Numbered database, 0 or more; 0 on a Cluster.
         tls: Whether to speak TLS, with servers and sentinels alike.
         ca_file: CA bundle to trust; None trusts the system's.
+        cert_file: Certificate to show to a server that asks for one; None shows none.
+        key_file: Its private key, without a passphrase; both or neither.
         topology: What answers there: one server, sentinels that name the primary, or
             nodes of a Cluster.
         nodes: Host and port of the sentinels, or of some nodes of the Cluster; empty
@@ -65,6 +71,8 @@ class Endpoint:
     db: int = 0
     tls: bool = False
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
     topology: Topology = "standalone"
     nodes: tuple[Node, ...] = ()
     primary_name: str | None = None
@@ -85,6 +93,8 @@ class Endpoint:
             raise UsageError(
                 "the name of a primary is for Sentinel, which needs one", hint=_FORMS["sentinel"]
             )
+        if (self.cert_file is None) != (self.key_file is None):
+            raise UsageError("a client certificate and its key belong together; give both files")
         if self.topology == "cluster" and self.db:
             raise UsageError(f"a Cluster has no database {self.db}", hint="Leave the database out")
         if self.topology != "sentinel" and (self.sentinel_username or self.sentinel_password):
@@ -143,6 +153,52 @@ class Endpoint:
             sentinel_username=None,
             sentinel_password=None,
         )
+
+    def tls_context(self, *, verify: bool = True) -> ssl.SSLContext:
+        """Return how to speak TLS with it: whom to trust, and what to show.
+
+        Args:
+            verify: Whether the server's certificate must be good; without, nothing secret
+                may be sent.
+
+        Raises:
+            TlsError: A file cannot be read, or OpenSSL refuses it.
+        """
+        import ssl  # slow, and most connections are plain
+
+        file = self.ca_file
+        try:
+            context = ssl.create_default_context(cafile=str(file) if file else None)
+            if self.cert_file and self.key_file:
+                file = self.cert_file
+                # An empty passphrase: OpenSSL would ask for one at the terminal.
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+        except OSError as error:
+            why = getattr(error, "reason", None) or error.strerror or error
+            raise TlsError(
+                f"{self.address} cannot be reached by TLS: {file} is not usable: {why}",
+                hint="Name a file in PEM form that you can read, and a key that belongs to it",
+            ) from error
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def secure(self, connection: socket.socket, *, verify: bool = True) -> ssl.SSLSocket:
+        """Return *connection* to it after a TLS handshake; it is used, and closed, by that.
+
+        Args:
+            connection: Connected, and blocking; stays the caller's to close on failure.
+            verify: Whether the server's certificate must be good; see `tls_context`.
+
+        Raises:
+            TlsError: A file cannot be read.
+            OSError: The handshake failed; `ssl.SSLError` is one.
+        """
+        context = self.tls_context(verify=verify)
+        # Of a connection that was reset meanwhile, wrap_socket would leave one open.
+        connection.getpeername()
+        return context.wrap_socket(connection, server_hostname=self.host if verify else None)
 
     def require_one_server(self) -> None:
         """Make sure that this is one server.

@@ -17,6 +17,7 @@
     |-- RefusedError            4   refused for safety; needs a yes
     |-- MissingError            5   a runtime, tool, extra or image is not there
     |-- PortTakenError          5   another process listens on the port
+    |-- SubnetTakenError        5   another network has the addresses of a topology
     |-- StartError              5   the server ended, or never became ready
     |-- ToolError               5   podman or another tool failed
     |-- FolderError             5   a file or folder cannot be read or written
@@ -181,6 +182,13 @@ class PortTakenError(ValkeyctlError):
 
     exit_code = 5
     code = "port_taken"
+
+
+class SubnetTakenError(ValkeyctlError):
+    """Another network on this machine has the addresses that a topology would take."""
+
+    exit_code = 5
+    code = "subnet_taken"
 
 
 class StartError(ValkeyctlError):

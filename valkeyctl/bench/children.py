@@ -18,7 +18,17 @@ _SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class Child:
-    """A process in a group of its own, whose output goes to a file."""
+    """A process in a group of its own, whose output goes to a file.
+
+    Args:
+        command: Its program and arguments.
+        log: File that its output goes to.
+        environment: Its variables.
+        folder: Where it runs.
+        pass_fds: Open files that it inherits.
+        said: What it reads from its standard input, such as a secret, which is seen in no
+            list of processes.
+    """
 
     def __init__(
         self,
@@ -28,12 +38,13 @@ class Child:
         environment: Mapping[str, str],
         folder: Path | None = None,
         pass_fds: Sequence[int] = (),
+        said: bytes = b"",
     ) -> None:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if said else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
@@ -42,6 +53,11 @@ class Child:
                 # Ctrl-C at the terminal reaches us alone; we end the children in order.
                 start_new_session=True,
             )
+
+        if self.process.stdin is not None:
+            # One that has ended already says why in its log.
+            with contextlib.suppress(BrokenPipeError), self.process.stdin as pipe:
+                pipe.write(said)
 
     @property
     def status(self) -> int | None:

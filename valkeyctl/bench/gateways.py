@@ -22,6 +22,7 @@ from valkeyctl.errors import PortTakenError, StartError, UnreachableError, Usage
 
 GATEWAY_COMMAND = (sys.executable, "-m", "valkeyctl", "gateway", "serve")
 SIMULATED = "simulated"
+_URL_VARIABLE = "VALKEYCTL_URL"
 _HEALTH_DEADLINE = 60.0
 _PORT_ATTEMPTS = 3
 _CONNECT_TIMEOUT = 5.0
@@ -161,16 +162,15 @@ class Gateway:
         """Start the process on a port that is free at this moment."""
         self._attempts += 1
         self.port = free_port()
-        cache = self._target.cache or Endpoint()
-        environment = {
-            **os.environ,
-            # The URL may hold a password, so it never becomes an argument.
-            "VALKEYCTL_URL": cache.url(show_secret=True),
-            **dict(self.plan.env),
-        }
+        cache, own = self._target.cache or Endpoint(), dict(self.plan.env)
+        # The URL may hold a password, so it becomes neither an argument nor a variable.
+        given = () if _URL_VARIABLE in own else ("--url", "-")
+        environment = {**os.environ, **_certificates(cache), **own}
+        if given:
+            environment.pop(_URL_VARIABLE, None)
         self.child = Child(
             [
-                *self._target.command,
+                *(*self._target.command, *given),
                 *("--host", "127.0.0.1", "--port", str(self.port), "--app", self.plan.app),
                 # Killed, we could not end it.
                 *("--parent", str(os.getpid())),
@@ -178,6 +178,7 @@ class Gateway:
             ],
             log=self._log,
             environment=environment,
+            said=f"{cache.url(show_secret=True)}\n".encode() if given else b"",
         )
 
     @property
@@ -216,6 +217,16 @@ class Gateway:
                 hint="See what takes ports on 127.0.0.1: ss -ltnp",
             )
         self.start()
+
+
+def _certificates(cache: Endpoint) -> dict[str, str]:
+    """Return the variables that tell a gateway whom to trust and what to show by TLS."""
+    files = {
+        "VALKEYCTL_CACERT": cache.ca_file,
+        "VALKEYCTL_CLIENT_CERT": cache.cert_file,
+        "VALKEYCTL_CLIENT_KEY": cache.key_file,
+    }
+    return {name: str(file.absolute()) for name, file in files.items() if file is not None}
 
 
 def wait_until_healthy(gateways: list[Gateway], deadline: float = _HEALTH_DEADLINE) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from valkeyctl.endpoint import Endpoint
@@ -11,6 +13,22 @@ from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
     import ssl
+
+_DIAGNOSIS = 1.0  # seconds that asking why may take, at most
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """How a connection is encrypted.
+
+    Attributes:
+        protocol: Such as ``TLSv1.3``.
+        days_left: Until the server's certificate expires, with their fraction.
+    """
+
+    protocol: str
+    days_left: float
 
 
 def connect(endpoint: Endpoint, timeout: float) -> socket.socket:
@@ -49,29 +67,72 @@ def silent(endpoint: Endpoint, timeout: float) -> DeadlineError:
     return DeadlineError(f"no answer from {endpoint.address} after {format_duration(timeout)}")
 
 
+def would_block(error: OSError) -> bool:
+    """Say whether *error* only means "not now"; TLS has words of its own for it."""
+    return isinstance(error, BlockingIOError) or type(error).__name__ in {
+        "SSLWantReadError",
+        "SSLWantWriteError",
+    }
+
+
+def encryption_of(connection: socket.socket | None) -> Encryption | None:
+    """Return how *connection*, which `connect` has made, is encrypted; None when it is not."""
+    if connection is None or type(connection) is socket.socket:
+        return None
+    import ssl
+
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    certificate = connection.getpeercert() or {}
+    until = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
+    return Encryption(connection.version() or "", (until - time.time()) / _DAY)
+
+
+def diagnose(endpoint: Endpoint, timeout: float) -> TlsError | None:
+    """Return what about TLS made the server end a connection at once; None for other reasons.
+
+    It asks on a connection of its own, and says nothing there. A server that wants a
+    client certificate tells so after the handshake, and its word is lost when the first
+    command is already on its way; one that speaks TLS resets a plain connection.
+    """
+    import ssl
+
+    from valkeyctl.caching.tlsfault import tls_failure
+
+    bound = min(timeout, _DIAGNOSIS)
+    try:
+        with (
+            socket.create_connection((endpoint.host, endpoint.port), timeout=bound) as plain,
+            endpoint.secure(plain, verify=endpoint.tls) as secured,
+        ):
+            if endpoint.tls:
+                secured.recv(1)
+    except ssl.SSLError as error:
+        return tls_failure(endpoint, error) if endpoint.tls else None
+    except OSError:
+        return None
+    if endpoint.tls:
+        return None
+    return TlsError(
+        f"{endpoint.address} speaks TLS, and was asked in plain text",
+        hint="Write the URL with rediss://",
+    )
+
+
 def _secured(connection: socket.socket, endpoint: Endpoint, timeout: float) -> ssl.SSLSocket:
-    import ssl  # slow, and most connections are plain
+    from valkeyctl.caching.tlsfault import tls_failure  # ssl is slow, and most are plain
 
     try:
-        context = ssl.create_default_context(
-            cafile=str(endpoint.ca_file) if endpoint.ca_file else None
-        )
-        return context.wrap_socket(connection, server_hostname=endpoint.host)
-    except ssl.SSLError as error:
-        connection.close()
-        raise TlsError(
-            f"the TLS handshake with {endpoint.address} failed: {error.reason or error}",
-            hint="Check that the port speaks TLS and that ca_file signed its certificate",
-        ) from error
+        return endpoint.secure(connection)
     except TimeoutError as error:
         connection.close()
         raise DeadlineError(
             f"no TLS handshake from {endpoint.address} after {format_duration(timeout)}",
             hint="Check that the port speaks TLS",
         ) from error
-    except OSError as error:
+    except OSError as error:  # ssl.SSLError is one
         connection.close()
-        raise TlsError(
-            f"the TLS handshake with {endpoint.address} failed: {error.strerror or error}",
-            hint="Check that the port speaks TLS and that ca_file can be read",
-        ) from error
+        raise tls_failure(endpoint, error) from error
+    except TlsError:
+        connection.close()
+        raise

@@ -15,13 +15,14 @@ from typing import NamedTuple, Protocol, Self, cast
 
 import hiredis
 
+from valkeyctl.caching import sockets
 from valkeyctl.caching.info import parse_info
 from valkeyctl.caching.replies import Reply, Word, error_from_reply
-from valkeyctl.caching.sockets import connect, silent
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
     AuthError,
     ServerReplyError,
+    TlsError,
     UnreachableError,
     UsageError,
     ValkeyctlError,
@@ -113,7 +114,7 @@ class Wire:
         self.endpoint = endpoint
         self._timeout = timeout
         self._socket: socket.socket | None = None
-        self._faulty = False
+        self._faulty = self._heard = False
         self._reader = self._new_reader()
         self._outgoing = bytearray()
         self._posted: deque[int] = deque()
@@ -142,7 +143,7 @@ class Wire:
         self._reader = self._new_reader()
         self._outgoing.clear()
         self._posted.clear()
-        self._socket = connect(self.endpoint, self._timeout)
+        self._socket = sockets.connect(self.endpoint, self._timeout)
         endpoint = self.endpoint
         try:
             if endpoint.password is not None:
@@ -153,6 +154,11 @@ class Wire:
         except ValkeyctlError:
             self.close()
             raise
+
+    @property
+    def encryption(self) -> sockets.Encryption | None:
+        """How the open connection is encrypted; None when it is not."""
+        return sockets.encryption_of(self._socket)
 
     def allow(self, timeout: float) -> None:
         """Let the server be silent for *timeout* seconds, above 0, from the next call on."""
@@ -333,7 +339,7 @@ class Wire:
     def _new_reader(self) -> hiredis.Reader:
         # Whether there was an error at all is noted as it is read: looking through every
         # answer for one that EXEC or a script nests would cost more than reading them.
-        self._faulty = False
+        self._faulty = self._heard = False
 
         def failure(text: str) -> hiredis.ReplyError:
             self._faulty = True
@@ -359,7 +365,7 @@ class Wire:
                 left = quiet_until - time.monotonic()
                 if left <= 0:
                     self.close()
-                    raise silent(self.endpoint, self._timeout)
+                    raise sockets.silent(self.endpoint, self._timeout)
                 self.waited = True
                 # poll, not select: a file number above 1023 is no failure.
                 watch = select.poll()
@@ -374,7 +380,7 @@ class Wire:
         try:
             written = connection.send(memoryview(outgoing)[:_UNANSWERED_BYTES])
         except OSError as error:
-            if _would_block(error):
+            if sockets.would_block(error):
                 return False
             raise
         del outgoing[:written]
@@ -384,28 +390,23 @@ class Wire:
         try:
             arrived = connection.recv(_READ_BYTES)
         except OSError as error:
-            if _would_block(error):
+            if sockets.would_block(error):
                 return False
             raise
         if not arrived:
             raise self._broken("closed the connection")
+        self._heard = True
         self._reader.feed(arrived)
         return True
 
-    def _broken(self, what: str) -> UnreachableError:
+    def _broken(self, what: str) -> UnreachableError | TlsError:
         self.close()
-        return UnreachableError(f"{self.endpoint.address} {what}")
+        # A first word that never came may be a matter of TLS, which is not repaired by waiting.
+        told = None if self._heard else sockets.diagnose(self.endpoint, self._timeout)
+        return told or UnreachableError(f"{self.endpoint.address} {what}")
 
 
 _INCOMPLETE = object()
-
-
-def _would_block(error: OSError) -> bool:
-    """Say whether *error* only means "not now"; TLS has words of its own for it."""
-    return isinstance(error, BlockingIOError) or type(error).__name__ in {
-        "SSLWantReadError",
-        "SSLWantWriteError",
-    }
 
 
 def _first_error(answer: object) -> hiredis.ReplyError | None:

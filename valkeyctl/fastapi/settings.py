@@ -43,6 +43,10 @@ class CacheSettings(BaseSettings):
     ca_file: Path | None = Field(
         None, description="CA bundle to trust with TLS; none trusts the system's."
     )
+    cert_file: Path | None = Field(
+        None, description="Certificate to show to a server that asks for one, with TLS."
+    )
+    key_file: Path | None = Field(None, description="Its private key.")
     app: str = Field("default", description="First part of every key.")
     budget: float = Field(0.025, gt=0, le=60, description="Seconds a cache read may take.")
     deadline: float = Field(1.0, gt=0, le=600, description="Seconds any other call may take.")
@@ -78,8 +82,9 @@ class CacheSettings(BaseSettings):
             FolderError: The password file cannot be read.
         """
         endpoint = Endpoint.parse(self.url)
-        if self.ca_file is not None:
-            endpoint = replace(endpoint, ca_file=self.ca_file)
+        endpoint = replace(
+            endpoint, ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file
+        )
         if self.password_file is None:
             return endpoint
         if endpoint.password is not None:

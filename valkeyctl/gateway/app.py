@@ -110,6 +110,8 @@ def _cache_settings(settings: GatewaySettings) -> CacheSettings:
         url=settings.cache.url(),
         password_file=None,
         ca_file=None,
+        cert_file=None,
+        key_file=None,
         app=settings.app,
         budget=settings.cache_budget,
         deadline=_DEADLINE,

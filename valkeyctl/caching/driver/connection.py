@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from valkeyctl.caching.deadline import Deadline
 from valkeyctl.caching.driver.errors import mapped
+from valkeyctl.caching.sockets import diagnose
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import DeadlineError, UnreachableError
 from valkeyctl.units import format_duration
@@ -35,9 +36,21 @@ def connection_options(endpoint: Endpoint, *, connect_timeout: float) -> dict[st
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
     }
-    if endpoint.tls and endpoint.ca_file:
-        options["ssl_ca_certs"] = str(endpoint.ca_file)
+    if endpoint.tls:
+        options.update(tls_options(endpoint))
+        # An empty passphrase: OpenSSL would ask for one at the terminal.
+        options["ssl_password"] = ""
     return options
+
+
+def tls_options(endpoint: Endpoint) -> dict[str, str]:
+    """Return the keyword arguments that name the CA and the client's certificate."""
+    files = {
+        "ssl_ca_certs": endpoint.ca_file,
+        "ssl_certfile": endpoint.cert_file,
+        "ssl_keyfile": endpoint.key_file,
+    }
+    return {name: str(file) for name, file in files.items() if file is not None}
 
 
 def connection_class(endpoint: Endpoint) -> type[Connection]:
@@ -91,4 +104,10 @@ async def _connected(connection: Connection, endpoint: Endpoint, connect_timeout
             hint="Check that the port speaks TLS" if endpoint.tls else None,
         ) from error
     except (RedisError, OSError) as error:
-        raise mapped(error, endpoint, connecting=True) from error
+        failure = mapped(error, endpoint, connecting=True)
+        # Not a deadline, which is used up.
+        if endpoint.tls and type(failure) is UnreachableError:
+            # It may have refused our certificate, or the lack of one, which no repetition cures.
+            told = await asyncio.to_thread(diagnose, endpoint, connect_timeout)
+            raise (told or failure) from error
+        raise failure from error

@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias
 from redis import exceptions as theirs
 
 from valkeyctl.caching.replies import error_from_reply
+from valkeyctl.caching.tlsfault import tls_failure
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
     AuthError,
     DeadlineError,
     ServerReplyError,
-    TlsError,
     UnreachableError,
     UsageError,
     ValkeyctlError,
@@ -67,10 +67,7 @@ def mapped(error: Exception, endpoint: Endpoint, *, connecting: bool = False) ->
     address = endpoint.address
     meaning = _meaning(error)
     if connecting and endpoint.tls and (fault := _tls_fault(error)) is not None:
-        return TlsError(
-            f"the TLS handshake with {address} failed: {_reason(fault)}",
-            hint="Check that the port speaks TLS, and that ca_file is readable and signed it",
-        )
+        return tls_failure(endpoint, fault)
     text = _text(error)
     if endpoint.password:
         text = text.replace(endpoint.password, "***")
@@ -129,9 +126,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _tls_fault(error: BaseException) -> OSError | None:
     kinds = (ssl.SSLError, FileNotFoundError, PermissionError)
     return next((link for link in _chain(error) if isinstance(link, kinds)), None)
-
-
-def _reason(fault: OSError) -> str:
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        return fault.verify_message
-    return str(getattr(fault, "reason", None) or fault.strerror or fault)

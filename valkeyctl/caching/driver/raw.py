@@ -12,7 +12,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from valkeyctl.caching.driver.connection import connection_class, connection_options
+from valkeyctl.caching.driver.connection import connection_class, connection_options, tls_options
 from valkeyctl.endpoint import Endpoint
 
 # What the rest of the library knows them by.
@@ -75,9 +75,9 @@ def _cluster(endpoint: Endpoint, size: int, connect_timeout: float) -> RedisClus
         socket_timeout=None,
         socket_connect_timeout=connect_timeout,
         ssl=endpoint.tls,
-        ssl_ca_certs=str(endpoint.ca_file) if endpoint.ca_file else None,
         protocol=3,
         retry=Retry(NoBackoff(), 0),
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        **(tls_options(endpoint) if endpoint.tls else {}),  # type: ignore[arg-type]
     )
