@@ -14,7 +14,7 @@ test: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=85
+	@$(BIN)/pytest -n 2 --durations=20 --cov --cov-report=term --cov-fail-under=85
 
 # Quick: lint, types and the tests that take milliseconds.
 check: $(STAMP)
@@ -68,3 +68,10 @@ KEYSPACE ?= --out benchmarks/results
 .PHONY: keyspace
 keyspace: $(STAMP)
 	@$(BIN)/python -m benchmarks.keyspace $(KEYSPACE)
+
+# SIGKILL of a deploy at 50 random moments, on each runtime: some 15 minutes. For a look:
+# make soak SOAK='--kills 5 --runtime process'
+SOAK ?= --kills 50
+.PHONY: soak
+soak: $(STAMP)
+	@$(BIN)/python -m benchmarks.soak $(SOAK)

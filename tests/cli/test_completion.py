@@ -21,6 +21,7 @@ from valkeyctl.cli.namespaces import Selected, remember
 from valkeyctl.cli.options import Output
 from valkeyctl.cli.reference import command_paths
 from valkeyctl.endpoint import Endpoint
+from valkeyctl.profile import profile_names
 
 PATHS = command_paths()
 FILE = Path(completion.__file__).with_name("completion.tsv")
@@ -80,7 +81,7 @@ def _values(path: list[str]) -> set[str]:
     """Return the values of a command's first argument, which typer does not know."""
     argument = completion.Position(TABLE, path).argument()
     known = argument is not None and argument.form in {"profile", "namespace"}
-    return {"ci", "default", "dev", *words(" ".join([*path, ""]))} if known else set()
+    return {*profile_names(), *words(" ".join([*path, ""]))} if known else set()
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: " ".join(path) or "valkeyctl")

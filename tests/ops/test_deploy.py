@@ -20,18 +20,22 @@ from valkeyctl.errors import (
     FolderError,
     LockedError,
     MissingError,
+    NotFoundError,
     PortTakenError,
     ProfileError,
     RefusedError,
     StartError,
 )
-from valkeyctl.ops.deploy import deploy, take_down
+from valkeyctl.ops.deploy import changes, deploy, restart, roll_back, take_down
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.profile import Profile
 from valkeyctl.render import Artefacts, render
 from valkeyctl.runtime import ready
 from valkeyctl.runtime.binary import find_binary
 from valkeyctl.runtime.process import ProcessRuntime
+
+# What no CONFIG SET changes, so that a server is replaced for it.
+FIXED_AT_START = {"databases": 4}
 
 
 @pytest.fixture
@@ -88,11 +92,11 @@ def test_a_change_replaces_the_server_and_tells_the_gap(state: StateFolder) -> N
     for number in range(20):
         command(at(before), "SET", f"k{number}", "v")
 
-    after = on_process(changed(profile, eviction="allkeys-lfu"), state)
+    after = on_process(changed(profile, tuning=FIXED_AT_START), state)
 
     assert after.action == "replaced"
     assert after.digest != before.digest
-    assert b"allkeys-lfu" in command(at(after), "CONFIG", "GET", "maxmemory-policy")
+    assert b"\r\n4\r\n" in command(at(after), "CONFIG", "GET", "databases")
     assert (after.keys_before, after.keys_after) == (20, 20)
     assert after.write_gap_ms is not None
     assert 5 < after.write_gap_ms < 5000
@@ -104,13 +108,109 @@ def test_a_cache_that_keeps_no_data_says_what_is_gone(state: StateFolder) -> Non
     """Without persistence a replacement starts empty, which a dry run says beforehand."""
     profile = unique_profile()
     command(at(on_process(profile, state)), "SET", "k", "v")
-    other = changed(profile, eviction="allkeys-lfu")
+    other = changed(profile, tuning=FIXED_AT_START)
 
     outlook = on_process(other, state, dry_run=True)
     after = on_process(other, state)
 
     assert outlook.warnings == ("1 keys would be lost: the running server keeps no data",)
     assert after.warnings == ("1 keys before, 0 after: the server kept no data",)
+
+
+def test_what_can_be_set_live_is_set_live(state: StateFolder) -> None:
+    """The same process goes on, no write is refused, and the next start has it too."""
+    profile = unique_profile()
+    before = on_process(profile, state)
+    process_id = fact(at(before), "process_id")
+    command(at(before), "SET", "k", "v")
+    other = changed(profile, eviction="allkeys-lfu", tuning={"maxclients": 500})
+
+    outlook = on_process(other, state, dry_run=True)
+    after = on_process(other, state)
+
+    assert outlook.action == "would update"
+    assert (after.action, after.changed, after.write_gap_ms) == ("updated", True, 0.0)
+    assert {change.field for change in after.changes} == {"maxmemory-policy", "maxclients"}
+    assert (after.keys_before, after.keys_after) == (1, 1)
+    assert fact(at(after), "process_id") == process_id
+    assert on_process(other, state).action == "unchanged"
+    restart(profile.name, state)
+    assert b"allkeys-lfu" in command(at(after), "CONFIG", "GET", "maxmemory-policy")
+
+
+def test_a_directive_changed_by_hand_is_set_back(state: StateFolder) -> None:
+    """The next deploy brings a server to its profile without a restart."""
+    profile = unique_profile()
+    found = on_process(profile, state)
+    command(at(found), "CONFIG", "SET", "maxclients", "77")
+
+    again = on_process(profile, state)
+
+    assert again.action == "updated"
+    assert b"1000" in command(at(found), "CONFIG", "GET", "maxclients")
+
+
+def test_a_smaller_maxmemory_evicts_nothing_by_surprise(state: StateFolder) -> None:
+    """What is in use must fit, unless the operator says yes."""
+    profile = unique_profile(memory={"limit": "128Mi", "maxmemory": "30Mi"})
+    found = on_process(profile, state)
+    for number in range(16):
+        command(at(found), "SETRANGE", f"k{number}", str(2**20), "v")
+    smaller = changed(profile, memory={"limit": "128Mi", "maxmemory": "8Mi"})
+
+    with pytest.raises(RefusedError, match="keys would be evicted"):
+        on_process(smaller, state)
+    done = deploy(smaller, state, yes=True)
+
+    assert done.action == "updated"
+    assert done.keys_after is not None
+    assert done.keys_after < 16
+
+
+def test_a_rollback_goes_to_the_render_before(state: StateFolder) -> None:
+    """Done twice, it is undone; without an earlier render it says so."""
+    profile = unique_profile(persistence="rdb")
+    first = on_process(profile, state)
+    with pytest.raises(NotFoundError, match="no earlier render"):
+        roll_back(profile, state)
+    command(at(first), "SET", "k", "kept")
+    second = on_process(changed(profile, tuning=FIXED_AT_START), state)
+
+    back = roll_back(profile, state)
+
+    assert (back.action, back.digest) == ("replaced", first.digest)
+    assert command(at(back), "GET", "k") == b"$4\r\nkept\r\n"
+    assert roll_back(profile, state).digest == second.digest
+
+
+def test_changes_are_told_before_they_are_made(state: StateFolder) -> None:
+    """Each with what it takes, and how the files differ; afterwards there are none."""
+    profile = unique_profile()
+    on_process(profile, state)
+    other = changed(profile, eviction="allkeys-lfu", tuning=FIXED_AT_START)
+
+    told = changes(other, state)
+
+    assert {(drift.field, drift.kind) for drift in told.drift} == {
+        ("maxmemory-policy", "live"),
+        ("databases", "restart"),
+    }
+    assert told.takes == "restart"
+    assert any("+maxmemory-policy allkeys-lfu" in file.diff for file in told.files)
+    on_process(other, state)
+    assert not changes(other, state).any
+
+
+def test_a_store_that_keeps_no_data_is_not_emptied(state: StateFolder) -> None:
+    """Losing what noeviction was to keep needs a yes."""
+    profile = unique_profile(eviction="noeviction")
+    command(at(on_process(profile, state)), "SET", "k", "v")
+    other = changed(profile, eviction="noeviction", tuning=FIXED_AT_START)
+
+    with pytest.raises(RefusedError, match=r"1 keys of .* would be lost"):
+        on_process(other, state)
+
+    assert deploy(other, state, yes=True).action == "replaced"
 
 
 def test_a_dry_run_only_looks(state: StateFolder) -> None:
@@ -131,7 +231,7 @@ def test_a_dry_run_of_a_change_leaves_the_server_alone(state: StateFolder) -> No
     found = on_process(profile, state)
     process_id = fact(at(found), "process_id")
 
-    outlook = on_process(changed(profile, eviction="allkeys-lfu"), state, dry_run=True)
+    outlook = on_process(changed(profile, tuning=FIXED_AT_START), state, dry_run=True)
 
     assert outlook.action == "would replace"
     assert on_process(profile, state, dry_run=True).action == "unchanged"
@@ -180,7 +280,7 @@ def test_a_start_that_fails_puts_the_last_good_render_back(
     monkeypatch.setattr(ProcessRuntime, "prove", lambda *_: [])
 
     with pytest.raises(StartError, match=r"no-such 1.*the last good render runs again") as caught:
-        on_process(profile, state)
+        on_process(changed(profile, tuning=FIXED_AT_START), state)
 
     assert any("no-such" in line for line in caught.value.log)
     assert command(at(found), "GET", "k") == b"$4\r\nkept\r\n"
@@ -223,12 +323,12 @@ def test_an_interrupted_replacement_puts_the_old_server_back(
     said: list[str] = []
 
     with pytest.raises(KeyboardInterrupt):
-        deploy(changed(profile, eviction="allkeys-lfu"), state, progress=said.append)
+        deploy(changed(profile, tuning=FIXED_AT_START), state, progress=said.append)
 
     assert ready.ask(at(found)) == "ready"
     assert "putting the last good render back" in said
     assert command(at(found), "GET", "k") == b"$4\r\nkept\r\n"
-    assert b"allkeys-lru" in command(at(found), "CONFIG", "GET", "maxmemory-policy")
+    assert b"\r\n16\r\n" in command(at(found), "CONFIG", "GET", "databases")
     assert len(servers_of(state)) == 1
 
 
@@ -365,7 +465,7 @@ def test_an_unwritable_state_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_profile_that_cannot_be_deployed_is_refused(state: StateFolder) -> None:
     """Before the lock is taken or a folder made."""
-    with pytest.raises(ProfileError, match="topology"):
+    with pytest.raises(ProfileError, match="a primary without persistence"):
         on_process(unique_profile(topology="cluster"), state)
 
     assert not state.root.exists()

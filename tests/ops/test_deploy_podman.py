@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import secrets
+import signal
+import subprocess
 
 import pytest
 
 from tests.conftest import command
 from tests.ops.conftest import at, changed, fact
-from tests.runtime.conftest import require_podman, unique_profile, with_conf_line
-from valkeyctl.errors import MissingError, StartError
+from tests.runtime.conftest import unique_profile, with_conf_line
+from valkeyctl.errors import MissingError, RefusedError, StartError
 from valkeyctl.ops.deploy import deploy, take_down
 from valkeyctl.ops.smoke import smoke
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.ops.status import status
 from valkeyctl.profile import Profile
 from valkeyctl.render import Artefacts, render
+from valkeyctl.runtime import ready
 from valkeyctl.runtime.podman import PodmanRuntime
 
-pytestmark = pytest.mark.podman
-
-
-@pytest.fixture(autouse=True)
-def working_podman(tmp_path: Path) -> None:
-    """Podman works here, or the test is skipped and says why."""
-    require_podman(tmp_path)
+pytestmark = [pytest.mark.podman, pytest.mark.usefixtures("podman_command")]
 
 
 @pytest.mark.slow
@@ -42,11 +40,14 @@ def test_from_profile_to_nothing_again(state: StateFolder) -> None:
     assert (seen.running, seen.drift, seen.unchecked, seen.warnings) == (True, (), (), ())
     assert smoke(at(first), profile.app).passed
 
-    second = deploy(changed(profile, persistence="rdb", eviction="allkeys-lfu"), state)
+    fixed_at_start = {"tuning": {"databases": 4}}
+    second = deploy(changed(profile, **fixed_at_start), state)
 
     assert second.action == "replaced"
-    assert second.write_gap_ms is not None
+    assert second.write_gap_ms
     assert (second.keys_before, second.keys_after) == (1, 1)
+    third = deploy(changed(profile, **fixed_at_start, probes={"interval": "20s"}), state)
+    assert ([one.kind for one in third.changes], third.keys_after) == (["recreate"], 1)
     assert command(at(second), "GET", "k") == b"$4\r\nkept\r\n"
 
     removal = take_down(profile.name, state, purge=True)
@@ -70,9 +71,72 @@ def test_a_start_that_fails_puts_the_last_good_render_back(
     monkeypatch.setattr(PodmanRuntime, "prove", lambda *_: [])
 
     with pytest.raises(StartError, match=r"no-such 1.*the last good render runs again"):
-        deploy(profile, state)
+        deploy(changed(profile, tuning={"databases": 4}), state)
 
     assert command(at(found), "GET", "k") == b"$4\r\nkept\r\n"
+
+
+@pytest.mark.slow
+def test_a_live_change_outlives_a_crash(state: StateFolder, podman_command: str) -> None:
+    """The same container goes on; when its server dies, podman starts it with the change."""
+    profile = unique_profile(persistence="rdb")
+    found = deploy(profile, state, runtime="podman")
+    run_id = fact(at(found), "run_id")
+    other = changed(profile, eviction="allkeys-lfu")
+
+    done = deploy(other, state)
+
+    assert (done.action, done.write_gap_ms) == ("updated", 0.0)
+    assert fact(at(found), "run_id") == run_id
+    container = f"{profile.name}-valkey-server"
+    shown = subprocess.run(
+        [podman_command, "inspect", "--format", "{{.State.Pid}}", container],
+        check=True,
+        capture_output=True,
+    )
+    os.kill(int(shown.stdout), signal.SIGKILL)
+    ready.wait_until_ready(at(found), patience=20, check=lambda: None)
+    assert fact(at(found), "run_id") != run_id
+    assert b"allkeys-lfu" in command(at(found), "CONFIG", "GET", "maxmemory-policy")
+    assert status(other, state).drift == ()
+    assert deploy(other, state).action == "unchanged"
+
+
+@pytest.mark.slow
+def test_a_tag_that_has_moved_is_drift(state: StateFolder, podman_command: str) -> None:
+    """The same name is another image now; the next deploy takes that one."""
+    image = f"localhost/vkt-{secrets.token_hex(4)}:1"
+
+    def tag(version: str) -> None:
+        source = f"docker.io/valkey/valkey:{version}"
+        subprocess.run([podman_command, "tag", source, image], check=True)
+
+    try:
+        tag("8.1")
+        profile = unique_profile(persistence="rdb", image=image)
+        found = deploy(profile, state, runtime="podman")
+        command(at(found), "SET", "k", "kept")
+        tag("9")
+
+        (drift,) = status(profile, state).drift
+        done = deploy(profile, state)
+
+        assert (drift.field, drift.kind) == ("image", "recreate")
+        assert (done.action, done.version.partition(".")[0]) == ("replaced", "9")
+        assert command(at(done), "GET", "k") == b"$4\r\nkept\r\n"
+        record = state.read(profile.name).record
+        assert record is not None
+        assert record.image_id
+        tag("8.1")
+        with pytest.raises(RefusedError, match=r"valkey 8\.1\.\d+ may not be able to read"):
+            deploy(profile, state)
+        # Tried all the same, it fails; what ran is put back although its tag is another's.
+        with pytest.raises(StartError, match="the last good render runs again"):
+            deploy(profile, state, yes=True)
+        assert command(at(done), "GET", "k") == b"$4\r\nkept\r\n"
+    finally:
+        take_down(profile.name, state, purge=True)
+        subprocess.run([podman_command, "untag", image, image], check=True)
 
 
 @pytest.mark.slow

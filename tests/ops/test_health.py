@@ -83,7 +83,8 @@ def test_a_deadline_is_for_the_whole_probe(
 
     monkeypatch.setattr(Wire, "call", slow)
 
-    with pytest.raises(DeadlineError, match="too slowly for the deadline"):
+    # On a busy machine the last of them gets the little that is left, and not even that.
+    with pytest.raises(DeadlineError, match=r"too slowly for the deadline|no answer from"):
         probe(endpoint, deadline=0.15)
 
 

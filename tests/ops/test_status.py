@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.conftest import command
+from tests.conftest import command, free_port
 from tests.ops.conftest import at, changed, fact, kill, on_process
 from tests.runtime.conftest import unique_profile
 from valkeyctl.errors import NotFoundError
@@ -44,15 +44,14 @@ def test_what_was_set_by_hand_is_drift(state: StateFolder) -> None:
 
 
 def test_a_changed_profile_says_what_it_takes(state: StateFolder) -> None:
-    """Live, restart or recreate, each with what is wanted and what is."""
+    """Live or restart, each with what is wanted and what is."""
     profile = unique_profile()
     on_process(profile, state)
     other = changed(
         profile,
         eviction="allkeys-lfu",
         tuning={"databases": 4},
-        image="docker.io/valkey/valkey:9",
-        memory={"limit": "128Mi", "maxmemory": "30mb"},
+        memory={"maxmemory": "30mb"},
     )
 
     drift = {found.field: found for found in status(other, state).drift}
@@ -60,21 +59,20 @@ def test_a_changed_profile_says_what_it_takes(state: StateFolder) -> None:
     assert drift["maxmemory-policy"].kind == "live"
     assert drift["maxmemory"].kind == "live"
     assert drift["databases"] == Drift("databases", "4", "16", "restart")
-    assert drift["image"].kind == "recreate"
-    assert drift["memory.limit"] == Drift(
-        "memory.limit", str(128 * 2**20), str(96 * 2**20), "recreate"
-    )
     assert status(profile.name, state).drift == ()
 
 
-def test_a_change_of_the_pod_alone_is_drift_too(state: StateFolder) -> None:
-    """What is in no directive and no fact of its own still changes the digest."""
+def test_a_process_differs_in_nothing_that_only_a_container_has(state: StateFolder) -> None:
+    """A change of image or probe is none for a process; its address is."""
     profile = unique_profile()
     on_process(profile, state)
+    other = changed(profile, image="docker.io/valkey/valkey:9", probes={"interval": "30s"})
+    moved = changed(profile, publish=f"127.0.0.1:{free_port()}")
 
-    (drift,) = status(changed(profile, probes={"interval": "30s"}), state).drift
-
-    assert (drift.field, drift.kind) == ("pod", "recreate")
+    assert status(other, state).drift == ()
+    assert [(drift.field, drift.kind) for drift in status(moved, state).drift] == [
+        ("publish", "recreate")
+    ]
 
 
 def test_a_dead_server_is_not_running(state: StateFolder) -> None:
@@ -118,7 +116,7 @@ def test_a_frozen_server_leaves_drift_unknown(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process runs; that it does not answer is said, not guessed around."""
-    monkeypatch.setattr("valkeyctl.ops.status._TIMEOUT", 0.1)
+    monkeypatch.setattr("valkeyctl.ops.drift._TIMEOUT", 0.1)
     profile = unique_profile(stop={"grace": "0.2s"})
     found = on_process(profile, state)
     process_id = int(fact(at(found), "process_id"))

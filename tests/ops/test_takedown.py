@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import socket
+import time
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.runtime.conftest import unique_profile
 from valkeyctl.errors import NotFoundError
 from valkeyctl.ops.deploy import read_logs, restart, take_down
 from valkeyctl.ops.statefolder import StateFolder
+from valkeyctl.runtime import ready
 
 
 def test_a_restart_keeps_data_and_tells_the_gap(state: StateFolder) -> None:
@@ -81,9 +82,13 @@ def test_a_server_that_must_be_killed_is_a_warning(state: StateFolder) -> None:
     """It is down all the same, and what it may have lost is said."""
     profile = unique_profile(stop={"grace": "0.2s"})
     found = on_process(profile, state)
-    os.kill(int(fact(at(found), "process_id")), signal.SIGSTOP)
+    with socket.create_connection((at(found).host, at(found).port)) as busy:
+        busy.sendall(b"EVAL 'while true do end' 0\r\n")  # it hears of nothing any more
+        until = time.monotonic() + 5
+        while ready.ask(at(found), timeout=0.05) == "ready" and time.monotonic() < until:
+            pass
 
-    removal = take_down(profile.name, state)
+        removal = take_down(profile.name, state)
 
     assert removal.stopped
     assert "was killed; what it had not saved is lost" in removal.warnings[0]

@@ -12,9 +12,10 @@ from valkeyctl.profile import Profile, load, locate, profile_names
 from valkeyctl.profile.schema import NamespacePolicy
 
 SHIPPED = Path(__file__).parents[2] / "profiles"
+SHIPPED_NAMES = ["ci", "cluster", "default", "dev", "prod", "sentinel", "state"]
 
 
-@pytest.mark.parametrize("name", ["default", "dev", "ci"])
+@pytest.mark.parametrize("name", SHIPPED_NAMES)
 def test_a_shipped_profile_is_found_by_name_from_anywhere(write: Write, name: str) -> None:
     """The shipped profiles need no path, and each is called what its file is."""
     write("name: other\n")
@@ -55,7 +56,7 @@ def test_a_profile_of_ones_own_wins_over_a_shipped_one(write: Write) -> None:
 
     assert load("default").port == 7000
     assert profile_names()["default"] == mine
-    assert set(profile_names()) == {"ci", "default", "dev"}
+    assert sorted(profile_names()) == SHIPPED_NAMES
 
 
 def test_profiles_are_found_in_the_configuration_folder(write: Write) -> None:

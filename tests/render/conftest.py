@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,17 +21,19 @@ class Podman:
     """The podman command, and everything that it made for one test.
 
     Attributes:
-        folder: Where podman is started: conmon leaves a file named oom there after a kill.
+        command: Which one.
+        folder: Where it is started: conmon leaves a file named oom there after a kill.
         name: Part of the name of all that the test makes; no other test uses it.
     """
 
+    command: str
     folder: Path
     name: str = field(default_factory=lambda: f"vkr-{secrets.token_hex(4)}")
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Return what `podman WORDS` answered; an assertion fails when it failed."""
         done = subprocess.run(
-            [os.environ.get("VALKEYCTL_PODMAN") or "podman", *words],
+            [self.command, *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -66,21 +66,10 @@ class Podman:
                     self.run(*remove, name, check=False)
 
 
-def require_image(podman: Podman, image: str) -> None:
-    """Skip the test where *image* is not; fail it under VALKEYCTL_REQUIRE_PODMAN=1."""
-    missing = not shutil.which(os.environ.get("VALKEYCTL_PODMAN") or "podman")
-    if missing or podman.run("image", "exists", image, check=False).returncode:
-        why = "podman is not installed" if missing else f"the image {image} is not here"
-        if os.environ.get("VALKEYCTL_REQUIRE_PODMAN") == "1":
-            pytest.fail(f"VALKEYCTL_REQUIRE_PODMAN=1, and {why}")
-        pytest.skip(why)
-
-
 @pytest.fixture
-def podman(tmp_path: Path) -> Iterator[Podman]:
-    """A Podman that has the default image; what the test makes is removed."""
-    found = Podman(tmp_path)
-    require_image(found, "docker.io/valkey/valkey:8.1")
+def podman(podman_command: str, tmp_path: Path) -> Iterator[Podman]:
+    """Each Podman that has the default image; what the test makes is removed."""
+    found = Podman(podman_command, tmp_path)
     yield found
     found.clear()
 

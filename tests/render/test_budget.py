@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from valkeyctl.errors import BudgetError
-from valkeyctl.profile import Profile, load
+from valkeyctl.profile import Profile, load, profile_names
 from valkeyctl.render.budget import MemoryBudget, plan_memory
 
 MIB = 2**20
@@ -143,7 +143,7 @@ def test_a_budget_refusal_has_its_own_code(tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.exit_code) == ("memory_budget", 2)
 
 
-@pytest.mark.parametrize("name", ["default", "dev", "ci"])
+@pytest.mark.parametrize("name", sorted(profile_names()))
 def test_a_shipped_profile_gives_no_warning(name: str) -> None:
     """A newcomer's first render says nothing that has to be explained away."""
     assert not plan_memory(load(name)).tight

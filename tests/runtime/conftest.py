@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,36 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
-from valkeyctl.errors import MissingError
+from tests.conftest import PODMANS, free_port, require_podman
 from valkeyctl.profile import Profile
 from valkeyctl.render import Artefacts, render
 from valkeyctl.runtime.podman import PodmanRuntime
 from valkeyctl.runtime.process import ProcessRuntime
 from valkeyctl.runtime.protocol import Runtime
 
-IMAGE = "docker.io/valkey/valkey:8.1"
 Make = Callable[..., Artefacts]
-
-
-def require_podman(root: Path) -> PodmanRuntime:
-    """Return a Podman that works and has the image, or skip the test.
-
-    With VALKEYCTL_REQUIRE_PODMAN=1 a test that would be skipped fails instead.
-    """
-    runtime = PodmanRuntime(root, os.environ.get("VALKEYCTL_PODMAN") or "podman")
-    why = ""
-    try:
-        runtime.check()
-        if not runtime.has_image(IMAGE):
-            why = f"the image {IMAGE} is not here"
-    except MissingError as error:
-        why = str(error)
-    if why and os.environ.get("VALKEYCTL_REQUIRE_PODMAN") == "1":
-        pytest.fail(f"VALKEYCTL_REQUIRE_PODMAN=1, and {why}")
-    if why:
-        pytest.skip(f"Podman cannot be used here: {why}")
-    return runtime
 
 
 @pytest.fixture
@@ -49,16 +26,20 @@ def process_runtime(tmp_path: Path) -> ProcessRuntime:
 
 
 @pytest.fixture
-def podman_runtime(tmp_path: Path) -> PodmanRuntime:
-    """A Podman runtime that works; the test is skipped, and says so, without one."""
-    return require_podman(tmp_path / "podman")
+def podman_runtime(podman_command: str, tmp_path: Path) -> PodmanRuntime:
+    """A runtime on each Podman that works here."""
+    return PodmanRuntime(tmp_path / "podman", podman_command)
 
 
-@pytest.fixture(params=["process", pytest.param("podman", marks=pytest.mark.podman)])
-def runtime(request: pytest.FixtureRequest) -> Runtime:
+@pytest.fixture(
+    params=["process", *(pytest.param(name, marks=pytest.mark.podman) for name in PODMANS)]
+)
+def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
     """Each runtime in turn."""
-    found: Runtime = request.getfixturevalue(f"{request.param}_runtime")
-    return found
+    if request.param == "process":
+        return ProcessRuntime(tmp_path / "process")
+    require_podman(request.param)
+    return PodmanRuntime(tmp_path / "podman", request.param)
 
 
 def unique_profile(**fields: object) -> Profile:

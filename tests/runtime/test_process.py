@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from valkeyctl.render import Artefacts, render
 from valkeyctl.runtime.binary import find_binary
 from valkeyctl.runtime.process import ProcessRuntime
 from valkeyctl.runtime.protocol import Runtime
+from valkeyctl.runtime.ready import ask
 from valkeyctl.runtime.spawned import Spawned
 
 Cleanup = Callable[[Runtime, str], None]
@@ -211,13 +213,17 @@ def test_an_interrupted_start_leaves_no_process(
 def test_a_server_that_does_not_end_is_killed_and_said_so(
     process_runtime: ProcessRuntime, artefacts: Artefacts
 ) -> None:
-    """A frozen server takes no SIGTERM; after the grace it is killed by its pid."""
-    process_runtime.start(artefacts)
+    """One that is busy takes no SIGTERM; after the grace it is killed by its pid."""
+    endpoint = process_runtime.start(artefacts)
     pid = pid_of(process_runtime, artefacts.name)
-    os.kill(pid, signal.SIGSTOP)
+    with socket.create_connection((endpoint.host, endpoint.port)) as busy:
+        busy.sendall(b"EVAL 'while true do end' 0\r\n")
+        until = time.monotonic() + 5
+        while ask(endpoint, timeout=0.05) == "ready" and time.monotonic() < until:
+            pass
 
-    with pytest.raises(ToolError, match=r"did not end within 0\.2 s and was killed"):
-        process_runtime.stop(artefacts.name, 0.2)
+        with pytest.raises(ToolError, match=r"did not end within 0\.2 s and was killed"):
+            process_runtime.stop(artefacts.name, 0.2)
 
     assert not psutil.pid_exists(pid)
     assert process_runtime.find(artefacts.name) is None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Certificates
 from tests.conftest import start_server
+from tests.runtime.conftest import unique_profile
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import StartError
-from valkeyctl.runtime.ready import ask, wait_until_ready
+from valkeyctl.render import render
+from valkeyctl.runtime.material import Material
+from valkeyctl.runtime.ready import as_probe, ask, showing, wait_until_ready
 
 
 @contextmanager
-def answering(*replies: bytes) -> Iterator[Endpoint]:
+def answering(*replies: bytes, secured: ssl.SSLContext | None = None) -> Iterator[Endpoint]:
     """Listen, and give each connection in turn the next reply; the last one for ever."""
     left = list(replies)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -30,9 +36,11 @@ def answering(*replies: bytes) -> Iterator[Endpoint]:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                with connection:
-                    connection.recv(64)
-                    connection.sendall(left.pop(0) if len(left) > 1 else left[0])
+                with connection, contextlib.suppress(OSError):
+                    spoken = secured.wrap_socket(connection, True) if secured else connection
+                    with spoken:
+                        spoken.recv(64)
+                        spoken.sendall(left.pop(0) if len(left) > 1 else left[0])
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -55,6 +63,37 @@ def test_only_a_servers_answer_counts(reply: bytes, answer: str) -> None:
     """PONG and NOAUTH are ready, LOADING is not yet, anything else is no server."""
     with answering(reply) as endpoint:
         assert ask(endpoint) == answer
+
+
+def test_a_server_with_users_that_loads_its_data_is_not_ready() -> None:
+    """To who is not logged in it says NOAUTH, whatever it does; the probe is told LOADING."""
+    with answering(b"+OK\r\n-LOADING server is loading\r\n") as endpoint:
+        assert ask(as_probe(endpoint, auth=True)) == "loading"
+    with answering(b"-WRONGPASS no such user\r\n+PONG\r\n") as endpoint:
+        assert ask(as_probe(endpoint, auth=True)) == "ready"
+
+
+def test_nobodys_password_is_sent_to_who_is_not_proven() -> None:
+    """Whose certificate is not checked could be anybody: the probe's login is no secret."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                heard.append(connection.recv(1024))
+                connection.sendall(b"+OK\r\n+PONG\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+
+        answer = ask(Endpoint(port=port, username="admin", password="secret"))
+
+        thread.join(5)
+    assert answer == "ready"
+    assert b"secret" not in heard[0]
+    assert b"probe" in heard[0]
 
 
 def test_a_port_that_only_accepts_is_silent() -> None:
@@ -93,3 +132,22 @@ def test_a_server_over_tls_is_asked_in_tls() -> None:
     """A plain answer to a TLS question is no answer."""
     with answering(b"+PONG\r\n") as endpoint:
         assert ask(Endpoint(port=endpoint.port, tls=True)) == "silent"
+
+
+def test_a_server_that_insists_on_a_certificate_is_shown_its_own(tmp_path: Path) -> None:
+    """Without one it is only known to listen, and not that it loads its data."""
+    own, other = Certificates.make(tmp_path / "own"), Certificates.make(tmp_path / "other")
+    artefacts = render(unique_profile(tls={"enabled": True, "auth_clients": "yes"}))
+    files = {name: (own.folder / name).read_bytes() for name in ("server.crt", "server.key")}
+    insisting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(own.ca))
+    insisting.load_cert_chain(own.folder / "server.crt", own.folder / "server.key")
+    insisting.verify_mode = ssl.CERT_REQUIRED
+
+    with answering(b"-LOADING server is loading\r\n", secured=insisting) as listening:
+        plain = Endpoint(port=listening.port, tls=True)
+        with showing(plain, artefacts, Material(files)) as shown:
+            answers = [ask(one) for one in (shown, plain, other.endpoint(plain.port, shown=True))]
+
+    assert answers == ["loading", "ready", "ready"]
+    assert shown.cert_file
+    assert not shown.cert_file.exists()

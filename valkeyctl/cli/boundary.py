@@ -47,7 +47,10 @@ _EXTRAS = {
     "locust": "bench",
     "numpy": "bench",
 }
-_EPILOG = "Also here: -p/--profile, --url, --app, -o/--output, --state-dir, -q, -v."
+_EPILOG = (
+    "Also here: -p/--profile, --url, --cacert, --client-cert, --client-key, --app, "
+    "-o/--output, --state-dir, -q, -v."
+)
 
 
 class Command(TyperCommand):
@@ -262,7 +265,8 @@ def _usage(error: TyperException, argv: Sequence[str]) -> int:
     from valkeyctl.cli.output import wants_object
 
     ctx = getattr(error, "ctx", None)
-    text = error.format_message().rstrip(".")
+    # pydantic, which checks values for typer, says so in words of its own.
+    text = error.format_message().rstrip(".").replace(": Value error, ", ": ")
     if type(error).__name__ == "NoArgsIsHelpError":
         if not wants_object(argv):
             typer.echo(text, err=True)

@@ -21,23 +21,28 @@ app = new_app()
 @app.command(cls=Command)
 def down(
     ctx: typer.Context,
-    purge: Annotated[bool, typer.Option("--purge", help="Remove the data too.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove the data and the secrets too.")
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
     """Stop a server; its data stays unless --purge."""
     from valkeyctl.ops.deploy import take_down
 
-    name = target.deployment(ctx).name
+    profile = target.deployment(ctx)
+    name = profile.name
     state = target.state(ctx)
     if dry_run:
         planned = {"name": name, "would_stop": True, "would_purge": purge}
-        words = f"would stop {name}" + (" and remove its data" if purge else "; its data stays")
+        words = f"would stop {name}" + (
+            " and remove its data and secrets" if purge else "; its data stays"
+        )
         show(ctx, planned, human=lambda console: console.print(words, markup=False), names=[name])
         return
     if purge:
-        confirm(f"stopping {name} and removing all of its data", yes=yes)
-    removal = take_down(name, state, purge=purge, progress=partial(say, ctx))
+        confirm(f"stopping {name} and removing its data, passwords and CA", yes=yes)
+    removal = take_down(name, state, purge=purge, profile=profile, progress=partial(say, ctx))
     for warning in removal.warnings:
         say(ctx, f"warning: {warning}")
 
@@ -48,6 +53,6 @@ def down(
         state_now = "stopped" if removal.stopped else "was not running"
         console.print(f"{name}: {state_now}", markup=False)
         if purge:
-            console.print("data removed" if removal.purged else "there was no data")
+            console.print("data and secrets removed" if removal.purged else "there was no data")
 
     show(ctx, removal, human=human, names=[name])

@@ -56,7 +56,7 @@ def serve(
     from valkeyctl.gateway.serve import serve as run
     from valkeyctl.gateway.settings import GatewaySettings
 
-    cache = target.endpoint(ctx)
+    cache = target.endpoint(ctx, "app")
     try:
         budget = parse_duration(cache_budget)
         life = parse_duration(ttl)
@@ -67,7 +67,7 @@ def serve(
             host=host,
             port=port,
             cache=cache,
-            state=Endpoint.parse(state_url) if state_url else None,
+            state=target.trusting(ctx, Endpoint.parse(state_url)) if state_url else None,
             app=target.app_name(ctx),
             upstream=upstream,
             response_ttl=life,

@@ -16,12 +16,15 @@ _SELECTIONS = {
     "-p": "--profile",
     "--profile": "--profile",
     "--url": "--url",
+    "--cacert": "--cacert",
+    "--client-cert": "--client-cert",
+    "--client-key": "--client-key",
     "--app": "--app",
     "--state-dir": "--state-dir",
 }
 # Commands that work on what the user selected; `init` or `--help` do not.
 _COMMAND = re.compile(
-    r"\bvalkeyctl (?:deploy|status|url|logs|restart|down|health|smoke|keys|render)\b[^;]*$"
+    r"\bvalkeyctl (?:deploy|status|url|logs|restart|down|health|smoke|keys|render|tls)\b[^;]*$"
 )
 
 

@@ -34,6 +34,9 @@ class Options(NamedTuple):
 
     profile: str | None = None
     url: str | None = None
+    cacert: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     app: str | None = None
     output: Output = Output.TABLE
     state_dir: Path | None = None
@@ -53,6 +56,16 @@ def _carrier() -> list[TyperOption]:
         ] = None,
         url: Annotated[
             str | None, typer.Option("--url", metavar="URL", help="Server to work with.")
+        ] = None,
+        cacert: Annotated[
+            Path | None, typer.Option("--cacert", metavar="FILE", help="CA to trust, with TLS.")
+        ] = None,
+        client_cert: Annotated[
+            Path | None,
+            typer.Option("--client-cert", metavar="FILE", help="Certificate to show, with TLS."),
+        ] = None,
+        client_key: Annotated[
+            Path | None, typer.Option("--client-key", metavar="FILE", help="Its private key.")
         ] = None,
         app: Annotated[
             str | None, typer.Option("--app", metavar="NAME", help="First part of every key.")

@@ -8,13 +8,31 @@ import typer
 
 from valkeyctl.cli import target
 from valkeyctl.cli.boundary import Command, new_app
+from valkeyctl.cli.deploy import print_drift
+from valkeyctl.cli.grid import print_grid
 from valkeyctl.cli.output import show
-from valkeyctl.units import format_duration
+from valkeyctl.units import format_duration, several
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from valkeyctl.cli.console import Console
+    from valkeyctl.ops.status import Status, Unit
 
 app = new_app()
+
+
+def _unrecorded(found: Status) -> str:
+    return "found without a record of it" if found.runtime else "not deployed"
+
+
+def _units(units: Sequence[Unit]) -> list[list[str]]:
+    # Of the detail the first part: the image or the binary is the same for all, and the
+    # version stands beside it.
+    return [
+        [unit.name, unit.address, unit.detail.partition(",")[0], unit.version or "-"]
+        for unit in units
+    ]
 
 
 @app.command(cls=Command)
@@ -31,17 +49,20 @@ def status(ctx: typer.Context) -> None:
         rows = [
             ("deployment", f"{found.name}: {state}{uptime}"),
             ("url", found.url or "-"),
-            ("runtime", f"{found.runtime or '-'} ({found.runtime_reason or 'not deployed'})"),
+            ("runtime", f"{found.runtime or '-'} ({found.runtime_reason or _unrecorded(found)})"),
             ("server", found.version or "-"),
-            ("drift", f"{len(found.drift)} differences" if found.drift else "none"),
+            ("drift", several(len(found.drift), "difference") if found.drift else "none"),
         ]
         for name, value in rows:
             console.print(f"{name:<12}{value}", markup=False, soft_wrap=True)
         for warning in found.warnings:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
-        for drift in found.drift:
-            line = f"  {drift.field}: wanted {drift.wanted}, is {drift.actual} ({drift.kind})"
-            console.print(line, markup=False, soft_wrap=True)
+        if found.nodes:
+            console.print("")
+            print_grid(console, ["unit", "address", "state", "server"], _units(found.nodes))
+        if found.drift:
+            console.print("")
+            print_drift(console, found.drift, found.name)
         if not good:
             console.print(f"next: valkeyctl deploy -p {target.profile_name(ctx)}", markup=False)
 

@@ -6,7 +6,9 @@ A flag wins over the environment, and the environment over the profile.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from valkeyctl.profile.schema import BenchDefaults
 
 DEFAULT_PROFILE = "default"
+_READ_URL = "valkeyctl.url"  # of standard input, which can be read once
 
 
 def profile_name(ctx: typer.Context) -> str:
@@ -75,8 +78,16 @@ def resume_folder(ctx: typer.Context) -> Path:
 
 
 def given_url(ctx: typer.Context) -> str | None:
-    """Return the server's URL as the user gave it; a profile given by flag wins over variables."""
+    """Return the server's URL as the user gave it; a profile given by flag wins over variables.
+
+    ``-`` is a line of standard input: other users see arguments, and this user's other
+    processes see variables.
+    """
     said = options(ctx)
+    if said.url == "-":
+        if _READ_URL not in ctx.meta:
+            ctx.meta[_READ_URL] = sys.stdin.readline().strip()
+        return str(ctx.meta[_READ_URL])
     if said.url == "":
         raise UsageError("--url is empty", hint="Write it as redis://host:port/db")
     if said.url:
@@ -86,13 +97,59 @@ def given_url(ctx: typer.Context) -> str | None:
     return os.environ.get("VALKEYCTL_URL") or os.environ.get("CACHE_URL") or None
 
 
-def endpoint(ctx: typer.Context) -> Endpoint:
-    """Return the server to work with: the URL given, else where the profile publishes."""
+def endpoint(ctx: typer.Context, user: str = "admin") -> Endpoint:
+    """Return the server to work with: the URL given, else where the profile publishes.
+
+    Args:
+        ctx: The command's context.
+        user: As whom to log in to a deployment that has users; a URL says it itself.
+
+    Raises:
+        UsageError: The URL is none.
+        MissingError: The deployment has users, and their passwords are not here.
+    """
     url = given_url(ctx)
     if url:
-        return Endpoint.parse(url)
+        return trusting(ctx, Endpoint.parse(url))
     chosen = profile(ctx)
-    return Endpoint(host=chosen.host, port=chosen.port, tls=chosen.tls.enabled)
+    if plain(chosen):
+        return Endpoint(host=chosen.host, port=chosen.port)
+    from valkeyctl.ops.access import access
+
+    return access(chosen, state(ctx), user)
+
+
+def plain(profile: Profile) -> bool:
+    """Say whether its address is all that a client needs to know; looking further costs 50 ms."""
+    one = profile.topology == "standalone"
+    return one and not profile.auth.enabled and not profile.tls.enabled
+
+
+def trusting(ctx: typer.Context, endpoint: Endpoint) -> Endpoint:
+    """Return *endpoint*, which a URL has named, with the certificates that the user gave.
+
+    Raises:
+        UsageError: Certificates for a server that is asked in plain text, or half of a pair.
+    """
+    said = options(ctx)
+    if not endpoint.tls:
+        if said.cacert or said.client_cert or said.client_key:
+            raise UsageError(
+                "certificates are for TLS, and the URL asks for plain text",
+                hint="Write the URL with rediss://",
+            )
+        return endpoint
+
+    def file(given: Path | None, variable: str) -> Path | None:
+        named = os.environ.get(variable)
+        return given or (Path(named) if named else None)
+
+    return replace(
+        endpoint,
+        ca_file=file(said.cacert, "VALKEYCTL_CACERT"),
+        cert_file=file(said.client_cert, "VALKEYCTL_CLIENT_CERT"),
+        key_file=file(said.client_key, "VALKEYCTL_CLIENT_KEY"),
+    )
 
 
 def app_name(ctx: typer.Context) -> str:

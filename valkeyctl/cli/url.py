@@ -12,8 +12,23 @@ from valkeyctl.cli.output import show
 
 if TYPE_CHECKING:
     from valkeyctl.cli.console import Console
+    from valkeyctl.endpoint import Endpoint
 
 app = new_app()
+
+
+def _endpoint(ctx: typer.Context, *, show_secret: bool) -> Endpoint:
+    """Return where an application connects, as the application's user."""
+    if show_secret or target.given_url(ctx) is not None:
+        return target.endpoint(ctx, "app")
+    profile = target.profile(ctx)
+    if target.plain(profile):
+        return target.endpoint(ctx)
+    from valkeyctl.ops.access import address
+
+    # Told before the first deploy too, which makes the password.
+    found = address(profile, target.state(ctx), "app")
+    return found.with_password("") if profile.auth.enabled else found
 
 
 @app.command(cls=Command)
@@ -22,7 +37,7 @@ def url(
     show_secret: Annotated[bool, typer.Option("--show-secret", help="With the password.")] = False,
 ) -> None:
     """Say how an application connects."""
-    endpoint = target.endpoint(ctx)
+    endpoint = _endpoint(ctx, show_secret=show_secret)
     text = endpoint.url(show_secret=show_secret)
 
     def human(console: Console) -> None:

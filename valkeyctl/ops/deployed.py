@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import MissingError, ValkeyctlError
 from valkeyctl.ops.statefolder import Record, StateFolder
+from valkeyctl.render import Artefacts
 from valkeyctl.runtime.protocol import Instance, Runtime
 from valkeyctl.runtime.select import NAMES, runtime_named
 
@@ -70,6 +71,27 @@ def look_up(name: str, state: StateFolder) -> Deployed:
         if instance is not None:
             return Deployed(name, None, runtime, instance, warning)
     return Deployed(name, None, None, None, warning)
+
+
+def find_units(artefacts: Artefacts, state: StateFolder) -> Deployed:
+    """Return what is known of the topology *artefacts*; its instance is any unit that was found.
+
+    Without a usable record, each runtime is asked for the units by their names.
+    """
+    deployed = look_up(artefacts.name, state)
+    if not artefacts.nodes or deployed.missing is not None or deployed.instance is not None:
+        return deployed
+    names = [deployed.runtime.name] if deployed.runtime else sorted(NAMES, reverse=True)
+    for known in names:
+        runtime = runtime_named(known, state.runtimes)
+        for unit in artefacts.units:
+            try:
+                instance = runtime.find(unit.name)
+            except MissingError:  # a runtime that is not here has nothing either
+                break
+            if instance is not None:
+                return replace(deployed, runtime=runtime, instance=instance)
+    return deployed
 
 
 def count_keys(endpoint: Endpoint) -> int | None:

@@ -1,326 +1,72 @@
-"""Whether a server can take traffic: asked through the address that clients use."""
+"""Whether a deployment can take traffic: asked through the addresses that clients use."""
 
 from __future__ import annotations
 
-import secrets
-import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import replace
 
-from valkeyctl.caching.info import parse_info
-from valkeyctl.caching.wire import Reply, Wire
+from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.errors import DeadlineError, ServerReplyError
-from valkeyctl.units import format_duration, format_size
+from valkeyctl.ops.checks import STANDARD, Check, HealthReport, Thresholds, Verdict
+from valkeyctl.ops.serverchecks import check_ping, check_server, probe_key
+from valkeyctl.ops.topology.health import check_topology
+from valkeyctl.ops.topology.readings import mode_of
+from valkeyctl.ops.topology.view import sentinel_given
 
-Verdict = Literal["ok", "warn", "fail"]
-
-_KEY_LIFE_MS = 10_000
-_SAMPLE = 1000  # keys looked at for state on a server that evicts; some 0.3 ms of its time
-_STATE_NAMESPACES = ("session", "ratelimit")
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """From where on a value is worth a warning, or is a failure.
-
-    Attributes:
-        ping_warn_ms: Median of the pings, in milliseconds.
-        ping_fail_ms: Median of the pings, in milliseconds.
-        memory_warn: Share of maxmemory in use, 0 to 1, where nothing can be evicted.
-        pings: How many to send, at least 1.
-    """
-
-    ping_warn_ms: float = 5.0
-    ping_fail_ms: float = 100.0
-    memory_warn: float = 0.85
-    pings: int = 5
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: ``ping``, ``write_read``, ``role``, ...
-        value: What was seen.
-        threshold: What is expected.
-        verdict: ``fail`` means that it cannot take traffic, ``warn`` that an operator
-            should look.
-        detail: More, for a person; may be empty.
-    """
-
-    name: str
-    value: str
-    threshold: str
-    verdict: Verdict
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class HealthReport:
-    """All checks of one probe.
-
-    Attributes:
-        address: Where it was asked.
-        checks: In the order in which they are shown.
-        elapsed_ms: Milliseconds that the probe took.
-    """
-
-    address: str
-    checks: tuple[Check, ...] = field(default_factory=tuple)
-    elapsed_ms: float = 0.0
-
-    @property
-    def healthy(self) -> bool:
-        """Whether no check has failed; warnings do not count."""
-        return all(check.verdict != "fail" for check in self.checks)
+__all__ = ["Check", "HealthReport", "Thresholds", "Verdict", "probe"]
 
 
 def probe(
     endpoint: Endpoint,
     *,
     deadline: float = 2.0,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = STANDARD,
     app: str = "valkeyctl",
 ) -> HealthReport:
-    """Return whether the server at *endpoint* can take traffic, check by check.
+    """Return whether what is at *endpoint* can take traffic, check by check.
 
-    It takes one round trip per ping and one for everything else, and leaves nothing
-    behind: the key that it writes is deleted, and would expire.
+    Of one server it takes one round trip per ping and one for everything else. Behind
+    Sentinel and in a Cluster all nodes are looked at, and each primary is written to and
+    read from; so is a Cluster behind the plain URL of one of its nodes. It leaves nothing
+    behind: the keys that it writes are deleted, and would expire.
 
     Args:
         endpoint: The published address.
         deadline: Seconds for the whole probe.
         thresholds: What is worth a warning or a failure.
-        app: First part of the key that is written, and of the keys in which state is
+        app: First part of the keys that are written, and of those in which state is
             looked for.
 
     Raises:
-        UnreachableError: No server answers there, or not within the deadline.
+        UnreachableError: Nobody answers there, or not within the deadline.
         AuthError: It refuses the user, the password or one of the commands.
         TlsError: The handshake failed.
+        UsageError: It is a sentinel, and the URL does not say so.
     """
     began = time.monotonic()
     until = began + deadline
-    with Wire(endpoint, timeout=deadline) as wire:
-        pings = _pings(wire, thresholds.pings, until)
-        if isinstance(pings, ServerReplyError):
-            # It answers, and not to commands: LOADING, MASTERDOWN, BUSY.
-            checks: list[Check] = [Check("ping", pings.reply, "PONG", "fail", str(pings))]
-        else:
-            _allow_rest(wire, until)
-            checks = [_ping_check(pings, thresholds), *_checks(wire, app, thresholds)]
-    return HealthReport(endpoint.address, tuple(checks), (time.monotonic() - began) * 1000)
+    view = None
+    checks: list[Check] = []
+    if endpoint.topology == "standalone":
+        checks, mode = _one_server(endpoint, app, thresholds, until)
+        if mode == "cluster":
+            endpoint = replace(endpoint, topology="cluster", db=0)
+    if endpoint.topology != "standalone":
+        checks, view = check_topology(endpoint, app, thresholds, until)
+    elapsed_ms = (time.monotonic() - began) * 1000
+    return HealthReport(endpoint.address, tuple(checks), elapsed_ms, view)
 
 
-def _pings(wire: Wire, count: int, until: float) -> list[float] | ServerReplyError:
-    """Return the milliseconds of each ping, or the error that the server answers."""
-    times = []
-    for _ in range(count):
-        _allow_rest(wire, until)
-        sent = time.monotonic()
-        try:
-            wire.call("PING")
-        except ServerReplyError as error:
-            return error
-        times.append((time.monotonic() - sent) * 1000)
-    return times
-
-
-def _allow_rest(wire: Wire, until: float) -> None:
-    """Give the next call what is left of the deadline."""
-    left = until - time.monotonic()
-    if left <= 0:
-        raise DeadlineError(f"{wire.endpoint.address} answers, but too slowly for the deadline")
-    wire.allow(left)
-
-
-def _checks(wire: Wire, app: str, thresholds: Thresholds) -> list[Check]:
-    """Return the checks of what one more round trip tells."""
-    key, value = f"{app}:~health:{secrets.token_hex(8)}", secrets.token_hex(8)
-    info_reply, *round_trip, scanned = wire.pipeline(
-        [
-            ("INFO",),
-            ("SET", key, value, "PX", _KEY_LIFE_MS),
-            ("GET", key),
-            ("UNLINK", key),
-            ("SCAN", 0, "MATCH", f"{app}:*", "COUNT", _SAMPLE),
-        ]
-    )
-    info = parse_info(info_reply) if isinstance(info_reply, bytes) else {}
-    return [
-        _write_read(round_trip, value, info),
-        _role(info),
-        _replication(info),
-        _memory(info, thresholds),
-        _eviction(info, app, scanned),
-        _persistence(info),
-    ]
-
-
-def _ping_check(times: Sequence[float], thresholds: Thresholds) -> Check:
-    median = statistics.median(times)
-    verdict: Verdict = "ok"
-    if median > thresholds.ping_warn_ms:
-        verdict = "fail" if median > thresholds.ping_fail_ms else "warn"
-    return Check(
-        "ping",
-        f"{median:.2f} ms",
-        f"<= {thresholds.ping_warn_ms:g} ms",
-        verdict,
-        f"median of {len(times)}, {max(times):.2f} ms at most",
-    )
-
-
-def _write_read(
-    answers: Sequence[Reply | ServerReplyError], value: str, info: Mapping[str, str]
-) -> Check:
-    expected = "a value comes back"
-    refused = next((answer for answer in answers if isinstance(answer, ServerReplyError)), None)
-    if refused is not None:
-        # A replica that refuses writes does what it is there for.
-        replica = refused.reply == "READONLY" and info.get("role") == "slave"
-        return Check(
-            "write_read", refused.reply, expected, "warn" if replica else "fail", str(refused)
-        )
-    if answers[1] != value.encode():
-        return Check("write_read", "another value", expected, "fail", "read after write differs")
-    return Check("write_read", "the same value", expected, "ok")
-
-
-def _role(info: Mapping[str, str]) -> Check:
-    role = {"master": "primary", "slave": "replica"}.get(info.get("role", ""), "unknown")
-    verdict: Verdict = "ok" if role == "primary" else "warn"
-    return Check("role", role, "primary", verdict, "" if verdict == "ok" else "it takes no writes")
-
-
-def _replication(info: Mapping[str, str]) -> Check:
-    if info.get("role") == "slave":
-        link = info.get("master_link_status", "unknown")
-        lag = _number(info, "slave_repl_offset"), _number(info, "master_repl_offset")
-        return Check(
-            "replication",
-            f"link {link}",
-            "link up",
-            "ok" if link == "up" else "fail",
-            f"offset {lag[0]} of {lag[1]}",
-        )
-    replicas = [value for name, value in info.items() if _is_replica_line(name)]
-    behind = [line for line in replicas if "state=online" not in line]
-    return Check(
-        "replication",
-        f"{len(replicas)} replicas",
-        "all online",
-        "warn" if behind else "ok",
-        f"{len(behind)} not online" if behind else "",
-    )
-
-
-def _is_replica_line(name: str) -> bool:
-    return name.startswith("slave") and name.removeprefix("slave").isdigit()
-
-
-def _memory(info: Mapping[str, str], thresholds: Thresholds) -> Check:
-    used, most = _number(info, "used_memory"), _number(info, "maxmemory")
-    rss = f"{format_size(_number(info, 'used_memory_rss'))} resident"
-    if not most:
-        return Check(
-            "memory",
-            format_size(used),
-            "a maxmemory",
-            "warn",
-            f"nothing bounds it; {rss}",
-        )
-    share = used / most
-    stuck = _cannot_evict(info)
-    threshold = f"<= {thresholds.memory_warn:.0%} of maxmemory" if stuck else "any; it evicts"
-    verdict: Verdict = "ok"
-    if stuck and share > thresholds.memory_warn:
-        verdict = "fail" if share >= 1 else "warn"
-    return Check(
-        "memory",
-        f"{share:.0%} of {format_size(most)}",
-        threshold,
-        verdict,
-        f"{stuck}; {rss}" if stuck else rss,
-    )
-
-
-def _cannot_evict(info: Mapping[str, str]) -> str:
-    """Return why nothing would be evicted at maxmemory; empty when something would."""
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy == "noeviction":
-        return "noeviction refuses writes when it is full"
-    keys, expiring = _keyspace(info)
-    if policy.startswith("volatile-") and keys and not expiring:
-        return f"{policy} evicts keys with a TTL only, and there are none"
-    return ""
-
-
-def _eviction(info: Mapping[str, str], app: str, scanned: Reply | ServerReplyError) -> Check:
-    policy = info.get("maxmemory_policy", "unknown")
-    evicted = f"{_number(info, 'evicted_keys'):,} evicted since its start"
-    if policy == "noeviction":
-        return Check("eviction", policy, "no state where keys are evicted", "ok", evicted)
-    kept = _state_namespaces(app, scanned)
-    if kept:
-        evicted = (
-            f"{' and '.join(kept)} keys live on a server that may evict them; "
-            f"keep them on one with noeviction ({evicted})"
-        )
-    return Check(
-        "eviction", policy, "no state where keys are evicted", "warn" if kept else "ok", evicted
-    )
-
-
-def _state_namespaces(app: str, scanned: Reply | ServerReplyError) -> list[str]:
-    """Return the namespaces of state that a bounded look at the keys has met."""
-    if not isinstance(scanned, list) or len(scanned) != 2 or not isinstance(scanned[1], list):
-        return []
-    keys = [key for key in scanned[1] if isinstance(key, bytes)]
-    return [
-        name
-        for name in _STATE_NAMESPACES
-        if any(key.startswith(f"{app}:{name}:".encode()) for key in keys)
-    ]
-
-
-def _persistence(info: Mapping[str, str]) -> Check:
-    aof = info.get("aof_enabled") == "1"
-    faults = [
-        what
-        for name, what in (
-            ("rdb_last_bgsave_status", "the last snapshot failed"),
-            ("aof_last_write_status", "the last write to the AOF failed"),
-            ("aof_last_bgrewrite_status", "the last AOF rewrite failed"),
-        )
-        if info.get(name, "ok") != "ok"
-    ]
-    age = format_duration(max(time.time() - _number(info, "rdb_last_save_time"), 0))
-    unsaved = _number(info, "rdb_changes_since_last_save")
-    detail = "; ".join(faults) or f"{unsaved:,} changes since the last snapshot, {age} ago"
-    # A cache goes on without its disk; a store whose AOF is not written refuses writes.
-    broken = bool(faults) and info.get("aof_last_write_status", "ok") != "ok"
-    verdict: Verdict = "ok"
-    if faults:
-        verdict = "fail" if broken else "warn"
-    return Check("persistence", "aof" if aof else "no aof", "no failed save", verdict, detail)
-
-
-def _keyspace(info: Mapping[str, str]) -> tuple[int, int]:
-    """Return how many keys there are, and how many of them expire."""
-    keys = expiring = 0
-    for name, text in info.items():
-        if name.startswith("db") and text.startswith("keys="):
-            fields = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-            keys += int(fields.get("keys", 0))
-            expiring += int(fields.get("expires", 0))
-    return keys, expiring
-
-
-def _number(info: Mapping[str, str], name: str) -> int:
-    text = info.get(name, "")
-    return int(text) if text.isdigit() else 0
+def _one_server(
+    endpoint: Endpoint, app: str, thresholds: Thresholds, until: float
+) -> tuple[list[Check], str]:
+    """Return the checks of one server, and its mode; the checks are those of no Cluster."""
+    with Wire(endpoint, timeout=until - time.monotonic()) as wire:
+        ping, serves = check_ping(wire, thresholds, until)
+        if not serves:
+            return [ping], ""
+        checks, info = check_server(wire, probe_key(app), app, thresholds, until)
+    mode = mode_of(info)
+    if mode == "sentinel":
+        raise sentinel_given(endpoint.address)
+    return [ping, *checks], mode

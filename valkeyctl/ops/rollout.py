@@ -1,64 +1,34 @@
-"""One rollout of artefacts: prove, compare, replace, wait, write down, or put back."""
+"""One rollout of one unit: prove, compare, change live or replace, write down, or put back."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from types import FrameType
-from typing import Literal, Self
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
 
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.errors import FolderError, RefusedError, StartError, ToolError, ValkeyctlError
+from valkeyctl.errors import FolderError, RefusedError, ServerReplyError, StartError, ValkeyctlError
+from valkeyctl.ops.before import Before
+from valkeyctl.ops.delivery import deliver, outdated
 from valkeyctl.ops.deployed import Deployed, count_keys, look_up
+from valkeyctl.ops.deployment import PLAIN, Action, Deployment, Orders, Progress
+from valkeyctl.ops.drift import Comparison, Drift, ask_unit, compare
+from valkeyctl.ops.endpoints import published
+from valkeyctl.ops.fallback import runtime_for, uninterrupted
+from valkeyctl.ops.live import require_room, set_live
+from valkeyctl.ops.losses import refuse_loss, require_readable
+from valkeyctl.ops.persistence import loaded_from
 from valkeyctl.ops.statefolder import Record, StateFolder
 from valkeyctl.ops.writeprobe import WriteProbe
 from valkeyctl.render import Artefacts
+from valkeyctl.runtime.directives import differences
+from valkeyctl.runtime.pod import IMAGE_ID
 from valkeyctl.runtime.protocol import Instance, Runtime
 from valkeyctl.runtime.ready import ask
-from valkeyctl.runtime.select import Choice, Wanted, choose
-
-Action = Literal["started", "replaced", "restarted", "unchanged", "would start", "would replace"]
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What a deploy or restart has done, or would do.
-
-    Attributes:
-        name: Of the deployment.
-        runtime: ``podman`` or ``process``.
-        runtime_reason: Why that one.
-        url: Where it listens; never with a password.
-        changed: Whether anything was done.
-        action: What was done, or would be.
-        digest: Of the artefacts that run, or would.
-        version: Of the server; empty when it is not known yet.
-        proofs: One line per thing proven beforehand.
-        write_gap_ms: Milliseconds in which a writer was not acknowledged; None when
-            nothing was replaced, or the server took no write before it.
-        keys_before: Keys in all databases before a replacement; None when not asked.
-        keys_after: And after it.
-        warnings: What the operator should know although it worked.
-    """
-
-    name: str
-    runtime: str
-    runtime_reason: str
-    url: str
-    changed: bool
-    action: Action
-    digest: str
-    version: str
-    proofs: tuple[str, ...] = ()
-    write_gap_ms: float | None = None
-    keys_before: int | None = None
-    keys_after: int | None = None
-    warnings: tuple[str, ...] = ()
+from valkeyctl.runtime.select import Choice, Wanted
+from valkeyctl.units import several
 
 
 @dataclass
@@ -71,7 +41,7 @@ class Rollout:
         deployed: What was found before.
         choice: The runtime, and why that one.
         progress: Called with one line per step.
-        anew: Whether to stop and start a server that needs no change, too.
+        orders: How it is to be done.
         warnings: Collected on the way.
         after: The server as it was found when it was written down; None before.
     """
@@ -81,7 +51,7 @@ class Rollout:
     deployed: Deployed
     choice: Choice
     progress: Progress
-    anew: bool = False
+    orders: Orders = PLAIN
     warnings: list[str] = field(default_factory=list)
     after: Instance | None = None
 
@@ -92,8 +62,7 @@ class Rollout:
         state: StateFolder,
         wanted: Wanted,
         progress: Progress,
-        *,
-        anew: bool = False,
+        orders: Orders = PLAIN,
     ) -> Self:
         """Return the rollout, its runtime chosen; nothing is done yet.
 
@@ -102,7 +71,9 @@ class Rollout:
             MissingError: The runtime is not there.
         """
         deployed = look_up(artefacts.name, state)
-        rollout = cls(artefacts, state, deployed, _choice(deployed, state, wanted), progress, anew)
+        rollout = cls(
+            artefacts, state, deployed, runtime_for(deployed, state, wanted), progress, orders
+        )
         if deployed.warning:
             rollout.warnings.append(deployed.warning)
         record = deployed.record
@@ -122,133 +93,252 @@ class Rollout:
         """The runtime that the server goes to."""
         return self.choice.runtime
 
-    @property
-    def _running(self) -> Instance | None:
-        """The server that ran before, if one did."""
-        return self.deployed.instance if self.deployed.running else None
+    @cached_property
+    def before(self) -> Before:
+        """What was there of it."""
+        running = self.deployed.instance if self.deployed.running else None
+        return Before(self.artefacts, running, self.state, self.orders.access)
 
     def outline(self) -> Deployment:
         """Return what `run` would do, everything proven that can be."""
-        running = self._running
-        if self._is_there():
+        before, kind = self.before, self.comparison.kind
+        running = before.instance
+        if running is not None and kind is None and before.answers():
             return self._result("unchanged")
         proofs = self._prove()
-        keys = count_keys(running.endpoint) if running else None
-        previous = self._previous()
-        if keys and previous is not None and not previous.keeps_data:
+        keys = self._count() if running else None
+        if kind == "live" and before.answers():
+            return self._result("would update", proofs=proofs, keys_before=keys)
+        if keys and before.loses_data:
             self.warnings.append(f"{keys:,} keys would be lost: the running server keeps no data")
         action: Action = "would replace" if running else "would start"
         return self._result(action, proofs=proofs, keys_before=keys)
 
     def run(self) -> Deployment:
-        """Do it, and return what was done; on failure what ran before runs again."""
-        if not self.anew and self._is_there():
-            self._write_down()
-            return self._result("unchanged")
+        """Do it, and return what was done; on failure what ran before runs again.
+
+        Raises:
+            RefusedError: It would lose data that is not to be lost, and no yes was given.
+        """
+        running, kind = self.before.instance, self.comparison.kind
+        if running is not None and not self.orders.anew and self.before.answers():
+            fresh = self.deliver()
+            if fresh is None:
+                return self._replace(self._prove())
+            if kind is None:
+                if running.digest != self.artefacts.digest:
+                    self.runtime.adopt(self.artefacts)
+                self._write_down(fresh=False)
+                return self._result("updated" if fresh else "unchanged")
+            if kind == "live":
+                proofs = self._prove()
+                if done := self._update(proofs):
+                    return done
+                return self._replace(proofs)
         proofs = self._prove()
-        running = self._running
-        keys_before = count_keys(running.endpoint) if running else None
+        asked = self.orders.yes or self.orders.anew
+        if not asked and self.before.lies_elsewhere and self.runtime.keeps(self.artefacts.name):
+            return self._carry_over()
+        return self._replace(proofs)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """How the server that runs differs from the render; nothing when none runs."""
+        before = self.before
+        if before.instance is None:
+            return Comparison()
+        excused = self.state.readings(self.artefacts)
+        told = (before.instance, before.made_from, before.reported)
+        return compare(self.artefacts, *told, self.runtime, excused=excused)
+
+    def _update(self, proofs: tuple[str, ...]) -> Deployment | None:
+        """Change the running server without a restart; None when it refuses a directive."""
+        drift = [one for one in self.comparison.drift if one.field != "files"]
+        name, endpoint = self.artefacts.name, self.before.endpoint
+        self.progress(f"setting {several(len(drift), 'directive')} of {name} while it runs")
+        keys_before = self._count()
+        with self._probe(endpoint) as probe:
+            try:
+                if not self.orders.yes:
+                    require_room(endpoint, drift)
+                self.before.write_for_the_next(self.progress)
+                notes = set_live(endpoint, self.artefacts, drift)
+            except ServerReplyError as error:
+                self.warnings.append(f"not changed while it runs, but by a restart: {error}")
+                return None
+            try:
+                self.runtime.adopt(self.artefacts)
+            except BaseException:
+                # What is set and not kept would be gone after a crash: rather not set.
+                back = [Drift(one.field, one.actual, one.wanted, one.kind) for one in drift]
+                with uninterrupted(), contextlib.suppress(ValkeyctlError):
+                    set_live(endpoint, self.artefacts, back)
+                raise
+        self.warnings += notes
+        self._write_down()
+        return self._result(
+            "updated",
+            proofs=proofs,
+            write_gap_ms=probe.gap_ms if probe else None,
+            keys_before=keys_before,
+            keys_after=self._count(),
+        )
+
+    def _replace(self, proofs: tuple[str, ...]) -> Deployment:
+        """Start the server, or stop the one that runs and start it anew."""
+        before, anew = self.before, self.orders.anew
+        running = before.instance
+        keys_before = self._count() if running else None
+        if not self.orders.yes:
+            refuse_loss(before, keys_before)
+            if before.reported is not None:
+                require_room(before.endpoint, self.comparison.drift)
         gap_ms = None
         try:
             if running is None:
                 self.progress(f"starting {self.artefacts.name}")
-                self.runtime.start(self.artefacts)
+                self.runtime.start(self.artefacts, self.orders.material(self.artefacts))
             else:
+                if before.answers():
+                    self.before.write_for_the_next(self.progress)
                 self.progress(f"replacing {self.artefacts.name} ({running.detail})")
-                endpoints = (running.endpoint, self._endpoint)
-                with WriteProbe(endpoints, self.artefacts.app) as probe:
-                    # One that is up and silent would be waited for in vain.
-                    if self.anew or running.digest == self.artefacts.digest:
-                        stop(self.runtime, self.artefacts.name, self._grace(), self.warnings)
-                    self.runtime.start(self.artefacts)
-                gap_ms = probe.gap_ms
+                with self._probe(before.endpoint, self._endpoint) as probe:
+                    self._start_again()
+                gap_ms = probe.gap_ms if probe else None
             self._write_down()
         except BaseException as error:  # Ctrl-C too: the cache must not be left down
-            outcome = self._recover(error)
+            outcome = self._recover()
             if outcome and isinstance(error, ValkeyctlError):
                 log = error.log if isinstance(error, StartError) else ()
                 raise StartError(f"{error}; {outcome}", log=log, hint=error.hint) from error
             raise
         if running is None:
             return self._result("started", proofs=proofs)
-        keys_after = count_keys(self._endpoint)
-        self._compare(keys_before, keys_after)
+        keys_after = self._count()
+        self._compare_keys(keys_before, keys_after)
         return self._result(
-            "restarted" if self.anew else "replaced",
+            "restarted" if anew else "replaced",
             proofs=proofs,
             write_gap_ms=gap_ms,
             keys_before=keys_before,
             keys_after=keys_after,
         )
 
+    def _start_again(self) -> None:
+        """Start the server from the new render, in place of the one that runs."""
+        unit, made_from, shape = self.artefacts, self.before.made_from, self.runtime.shape
+        same = made_from is not None and shape(made_from) == shape(unit)
+        # A silent one may have lost its published port, which only a new container renews.
+        in_place = same and self.comparison.kind != "recreate" and self.before.answers()
+        grace = max(self.before.grace, unit.stop_grace)
+        files = self.orders.material(unit)
+        if not self.runtime.restart(unit, files, grace=grace, in_place=in_place):
+            self.warnings.append(
+                f"{unit.name} did not end within {grace:g} s and was killed; what it had not "
+                "saved is lost"
+            )
+
+    def _carry_over(self) -> Deployment:
+        """Start the server as it was, and go on from there."""
+        then, unit = self.before.render, self.artefacts
+        assert then is not None  # noqa: S101 - the caller has looked
+        self.progress(f"starting {unit.name} as it was, to carry its data over")
+        try:
+            self.runtime.start(then, self.orders.material(then))
+        except ValkeyctlError as error:
+            raise RefusedError(
+                f"the data of {unit.name} lies in its {loaded_from(then.directives)}, and the "
+                f"server cannot be started as it was to carry it over: {error}",
+                hint="Say that it may begin without that data: valkeyctl deploy --yes",
+            ) from error
+        found = replace(self.deployed, runtime=self.runtime, instance=self.runtime.find(unit.name))
+        return replace(self, deployed=found).run()
+
     @property
     def _endpoint(self) -> Endpoint:
-        artefacts = self.artefacts
-        return Endpoint(host=artefacts.host, port=artefacts.port, tls=artefacts.tls)
+        """Where the new server listens, with a login."""
+        return self.orders.access(self.artefacts)
 
-    def _is_there(self) -> bool:
-        """Say whether exactly this runs already, and answers."""
-        running = self._running
-        return (
-            running is not None
-            and running.digest == self.artefacts.digest
-            and ask(running.endpoint) == "ready"
-        )
+    def _probe(self, *endpoints: Endpoint) -> contextlib.AbstractContextManager[WriteProbe | None]:
+        """Return what writes meanwhile; a node is watched by its topology's own rollout."""
+        if self.artefacts.is_node:
+            return contextlib.nullcontext()
+        return WriteProbe(endpoints, self.artefacts.app)
+
+    def _count(self) -> int | None:
+        return count_keys(self._endpoint if self.after else self.before.endpoint)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its certificate is an old one that only a new start changes."""
+        unit = self.artefacts
+        files = self.orders.material(unit)
+        return self.before.answers() and outdated(unit, files, self.before.endpoint)
+
+    def deliver(self) -> bool | None:
+        """Bring the secret files to the running server; see `deliver`."""
+        unit, made_from = self.artefacts, self.before.made_from
+        if made_from is None or made_from.material != unit.material or not unit.material:
+            return False  # it mounts other files; it is made anew, or nothing is known of it
+        files, told = self.orders.material(unit), (self.progress, self.warnings)
+        return deliver(self.runtime, unit, files, self.before.endpoint, *told)
 
     def _prove(self) -> tuple[str, ...]:
+        if not self.orders.yes:
+            require_readable(self.runtime, self.artefacts, self.deployed.record, self.before)
+        if self.orders.proven:
+            return ()
         self.progress(f"proving {self.artefacts.name} on {self.runtime.name}")
-        return tuple(self.runtime.prove(self.artefacts))
+        return tuple(self.runtime.prove(self.artefacts, self.orders.material(self.artefacts)))
 
-    def _previous(self) -> Artefacts | None:
-        """Return the render that ran before."""
-        running = self._running
-        return render_of(self.state, self.artefacts.name, running.digest) if running else None
+    def _recover(self) -> str:
+        """Bring back what ran before a failure; return what has become of it, or "".
 
-    def _grace(self) -> float:
-        previous = self._previous()
-        return (previous or self.artefacts).stop_grace
-
-    def _recover(self, error: BaseException) -> str:
-        """Bring back what ran before *error*; return what has become of it, or "".
-
-        Empty too when nothing that ran was touched, so that *error* says it all.
+        Empty too when nothing that ran was touched, so that the failure says it all.
         """
-        before = self._running
-        with _uninterrupted():
+        before = self.before
+        with uninterrupted():
             try:
                 now = self.runtime.find(self.artefacts.name)
                 if now is not None and now.running:
                     # Not touched yet; or done, and then Ctrl-C or a full disk came.
-                    if now.digest == self.artefacts.digest and ask(now.endpoint) == "ready":
+                    if now.digest == self.artefacts.digest and ask(self._endpoint) == "ready":
                         self.progress(f"{self.artefacts.name} runs as the profile says")
                         with contextlib.suppress(FolderError):  # it is the error, then
                             self._write_down()
                     return ""
-                if before is None:
+                if before.instance is None:
                     return ""
-                previous = self._previous()
+                previous = before.to_put_back
                 if previous is None:
                     return "the server that ran before cannot be put back: its render is not kept"
-                if previous.digest == self.artefacts.digest and isinstance(error, Exception):
-                    return "the server that ran before had the same configuration and is gone"
                 self.progress("putting the last good render back")
-                self.runtime.start(previous)
+                self.runtime.start(previous, self.orders.material(previous))
             except ValkeyctlError as again:
                 return f"the last good render cannot be put back: {again}"
         return "the last good render runs again"
 
-    def _write_down(self) -> None:
-        """Record what runs, and keep its render as the last good one."""
+    def _write_down(self, *, fresh: bool = True) -> None:
+        """Record what runs, and keep its render as the last good one.
+
+        Args:
+            fresh: Whether the server is another one now, or changed; else it is written
+                down only where that was missing.
+        """
         artefacts = self.artefacts
+        if fresh:
+            self.state.write_readings(artefacts, self._readings())
+        if artefacts.is_node:
+            return  # the topology's own rollout writes down the whole
         record = self.deployed.record
-        if record is None or record.digest != artefacts.digest or self.anew or not self._running:
+        if fresh or record is None or record.digest != artefacts.digest:
             self.after = self.runtime.find(artefacts.name)
             self.state.write(
                 Record(
                     name=artefacts.name,
                     runtime=self.runtime.name,
                     reason=self.choice.reason,
-                    url=self._endpoint.url(),
+                    url=published(self.artefacts).url(),
                     digest=artefacts.digest,
                     image=artefacts.image,
                     version=self.after.version if self.after else "",
@@ -256,11 +346,21 @@ class Rollout:
                     deployed_at=time.time(),
                     stop_grace=artefacts.stop_grace,
                     directives=dict(artefacts.directives),
+                    image_id=self.after.facts.get(IMAGE_ID, "") if self.after else "",
                 )
             )
         self.state.remember(artefacts)
 
-    def _compare(self, before: int | None, after: int | None) -> None:
+    def _readings(self) -> dict[str, tuple[str, str]]:
+        """Return what the server reads otherwise than it is written, so that it can be excused."""
+        wanted = self.artefacts.directives
+        try:
+            reported = ask_unit(self._endpoint, self.artefacts).directives
+        except ValkeyctlError:
+            return {}  # then it shows as drift, and the next deploy tries again
+        return {name: (wanted[name], reported[name]) for name in differences(wanted, reported)}
+
+    def _compare_keys(self, before: int | None, after: int | None) -> None:
         if before is None or after is None or after >= before:
             return
         why = "the server kept no data" if after == 0 else "entries may have expired meanwhile"
@@ -280,70 +380,15 @@ class Rollout:
             name=self.artefacts.name,
             runtime=self.runtime.name,
             runtime_reason=self.choice.reason,
-            url=self._endpoint.url(),
-            changed=action in {"started", "replaced", "restarted"},
+            url=published(self.artefacts).url(),
+            changed=action in {"started", "updated", "replaced", "restarted"},
             action=action,
             digest=self.artefacts.digest,
             version=instance.version if instance else "",
+            changes=self.comparison.drift,
             proofs=proofs,
             write_gap_ms=write_gap_ms,
             keys_before=keys_before,
             keys_after=keys_after,
             warnings=tuple(self.warnings),
         )
-
-
-def render_of(state: StateFolder, name: str, digest: str) -> Artefacts | None:
-    """Return the kept render of *name* with *digest*, else the last good one, else None."""
-    history = state.history(name)
-    matching = (artefacts for artefacts in history if artefacts.digest == digest)
-    return next(matching, history[0] if history else None)
-
-
-def stop(runtime: Runtime, name: str, grace: float, warnings: list[str]) -> bool:
-    """Stop *name*; a server that had to be killed is a warning, for it is stopped.
-
-    Raises:
-        ToolError: It still runs.
-    """
-    try:
-        return runtime.stop(name, grace)
-    except ToolError as error:
-        if runtime.find(name) is not None:
-            raise
-        warnings.append(str(error))
-        return True
-
-
-def _choice(deployed: Deployed, state: StateFolder, wanted: Wanted) -> Choice:
-    """Return the runtime to use: the one that has the deployment, where one has it."""
-    here, record = deployed.runtime, deployed.record
-    reason = record.reason if record else ""
-    if here is not None and deployed.instance is not None:
-        if wanted not in ("auto", here.name):
-            raise RefusedError(
-                f"{deployed.name} is on {here.name}; {wanted} would start a second server",
-                hint=f"Take it down first: valkeyctl down -p {deployed.name}",
-            )
-        return Choice(here, reason or f"{here.name}: it is there already")
-    if here is not None and wanted == "auto":
-        here.check()  # its data is there, and nowhere else
-        return Choice(here, reason)
-    return choose(wanted, state.runtimes)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C: whoever presses it twice must not stop the server from coming back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def wait(_number: int, _frame: FrameType | None) -> None:
-        """Do nothing; the exception that we are handling goes on afterwards."""
-
-    before = signal.signal(signal.SIGINT, wait)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -6,14 +6,15 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from valkeyctl.caching import CacheService, ValkeyClient
-from valkeyctl.caching.keys import KeyScheme
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.errors import ValkeyctlError
+from valkeyctl.errors import AuthError, UnreachableError, ValkeyctlError
 from valkeyctl.ops.health import probe
+from valkeyctl.ops.keyspace.inspection.home import slot_of
+from valkeyctl.ops.keyspace.nodes import Primaries, primaries
 
 _SHORT_TTL_MS = 100
 _EXPIRY_BOUND = 0.3  # seconds in which a key of 100 ms must be gone
@@ -64,9 +65,10 @@ def smoke(endpoint: Endpoint, app: str, *, deadline: float = 2.0) -> SmokeReport
     """Return what an application would find: health, set/get, TTL, flush, reconnection.
 
     It works in keys and a namespace of its own, under random names, and removes them.
+    Behind Sentinel it goes to the primary, in a Cluster to those of its keys.
 
     Args:
-        endpoint: The published address.
+        endpoint: The published address, of any topology.
         app: First part of every key.
         deadline: Seconds that one call may take.
 
@@ -76,9 +78,11 @@ def smoke(endpoint: Endpoint, app: str, *, deadline: float = 2.0) -> SmokeReport
         TlsError: The handshake failed.
         InvalidKeyError: *app* cannot be the first part of a key.
     """
-    with Wire(endpoint, timeout=deadline):
-        pass  # no server at all is no failed check, and raises here
-    run = _Run(endpoint, app, deadline)
+    # No server at all is no failed check, and raises here.
+    found = _primaries(endpoint, deadline)
+    if found.has_slots and endpoint.topology == "standalone":
+        endpoint = replace(endpoint, topology="cluster", db=0)
+    run = _Run(endpoint, found, app, deadline)
     cases = tuple(
         _case(name, check)
         for name, check in (
@@ -91,6 +95,18 @@ def smoke(endpoint: Endpoint, app: str, *, deadline: float = 2.0) -> SmokeReport
         )
     )
     return SmokeReport(endpoint.address, cases)
+
+
+def _primaries(endpoint: Endpoint, deadline: float) -> Primaries:
+    if endpoint.topology != "standalone":
+        return primaries(endpoint, timeout=deadline)
+    with Wire(endpoint, timeout=deadline):
+        pass
+    try:
+        return primaries(endpoint, timeout=deadline)
+    except AuthError:
+        # The login is right, and its user may not ask for more: it is what the URL says.
+        return Primaries((endpoint,))
 
 
 def _case(name: str, check: Callable[[], None]) -> Case:
@@ -111,17 +127,22 @@ def _require(holds: bool, message: str) -> None:
 class _Run:
     """The checks, and the names of what they write."""
 
-    def __init__(self, endpoint: Endpoint, app: str, deadline: float) -> None:
+    def __init__(self, endpoint: Endpoint, found: Primaries, app: str, deadline: float) -> None:
         self._endpoint = endpoint
         self._app = app
         self._deadline = deadline
-        self._keys = KeyScheme(app)
+        self._keys = found.scheme(app)
         token = secrets.token_hex(8)
         self._key = f"{app}:~smoke:{token}".encode()
         self._namespace = f"smoke-{token}"
 
-    def _wire(self) -> Wire:
-        return Wire(self._endpoint, timeout=self._deadline)
+    def _wire(self, key: bytes) -> Wire:
+        """Return a connection to the server that has *key* at this moment."""
+        server = self._endpoint
+        if server.topology != "standalone":
+            found = primaries(server, timeout=self._deadline)
+            server = _owner(found, key)
+        return Wire(server, timeout=self._deadline)
 
     def _client(self) -> ValkeyClient:
         return ValkeyClient(self._endpoint, deadline=self._deadline, connect_timeout=self._deadline)
@@ -137,14 +158,14 @@ class _Run:
 
     def set_get(self) -> None:
         """A value of every byte comes back as it was."""
-        with self._wire() as wire:
+        with self._wire(self._key) as wire:
             wire.call("SET", self._key, _EVERY_BYTE, "PX", _KEY_LIFE_MS)
             found = wire.call("GET", self._key)
         _require(found == _EVERY_BYTE, "GET returned another value than SET stored")
 
     def ttl(self) -> None:
         """A key with a TTL has it, and is gone soon after it has run out."""
-        with self._wire() as wire:
+        with self._wire(self._key) as wire:
             _, left = wire.pipeline(
                 [("SET", self._key, "x", "PX", _SHORT_TTL_MS), ("PTTL", self._key)]
             )
@@ -191,18 +212,66 @@ class _Run:
 
     async def _cut_connection(self) -> None:
         async with self._client() as client:
-            before = await client.execute("CLIENT", "ID")
+            before = await self._connection(client)
             _require(isinstance(before, int), f"CLIENT ID answered {before!r}")
-            with self._wire() as wire:
+            with self._wire(self._key) as wire:
                 wire.call("CLIENT", "KILL", "ID", int(str(before)))
             await client.get(self._key)
-            after = await client.execute("CLIENT", "ID")
+            after = await self._connection(client)
             _require(after != before, "the cut connection is still in use")
+
+    async def _connection(self, client: ValkeyClient) -> object:
+        """Return the number of the connection to the server that has the key."""
+        if self._endpoint.topology != "cluster":
+            return await client.execute("CLIENT", "ID")
+        # Only what goes with a key goes to that key's node.
+        answers = await client.transaction([("EXISTS", self._key), ("CLIENT", "ID")])
+        return answers[-1]
 
     def cleanup(self) -> None:
         """Nothing that was written is left."""
         entry = self._keys.place(self._namespace, "entry").key
         names = [self._key, entry, *self._keys.versions(self._namespace)]
-        with self._wire() as wire:
-            _, left = wire.pipeline([("UNLINK", *names), ("EXISTS", *names)])
-        _require(left == 0, f"{left!r} of {len(names)} keys could not be removed")
+        left = 0
+        failure: ValkeyctlError | None = None
+        for server, some in self._homes(names).items():
+            try:
+                left += self._removed(server, some)
+            except ValkeyctlError as error:
+                failure = failure or error  # the others have keys of ours, too
+        if failure is not None:
+            raise failure
+        _require(left == 0, f"{left} of {len(names)} keys could not be removed")
+
+    def _homes(self, names: list[bytes]) -> dict[Endpoint, list[bytes]]:
+        """Return *names* by the server that has them."""
+        if self._endpoint.topology == "standalone":
+            return {self._endpoint: names}
+        found = primaries(self._endpoint, timeout=self._deadline)
+        homes: dict[Endpoint, list[bytes]] = {}
+        for name in names:
+            homes.setdefault(_owner(found, name), []).append(name)
+        return homes
+
+    def _removed(self, server: Endpoint, names: list[bytes]) -> int:
+        """Remove *names* from *server* and return how many are left there."""
+        with Wire(server, timeout=self._deadline) as wire:
+            # One by one: in a Cluster they lie in several slots.
+            wire.pipeline([("UNLINK", name) for name in names])
+            left = wire.pipeline([("EXISTS", name) for name in names])
+        return sum(one != 0 for one in left)
+
+
+def _owner(found: Primaries, key: bytes) -> Endpoint:
+    """Return the server that has *key*.
+
+    Raises:
+        UnreachableError: No node serves its slot.
+    """
+    if found.slots is None:
+        return found.nodes[0]
+    slot = slot_of(key)
+    for part in found.slots.ranges:
+        if part.first <= slot <= part.last:
+            return found.nodes[found.slots.primaries.index(part.primary)]
+    raise UnreachableError(f"no node of the Cluster serves slot {slot}")

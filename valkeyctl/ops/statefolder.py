@@ -3,8 +3,11 @@
 ::
 
     deployments/<name>/record.json     the deployment as it was made last
+    deployments/<name>/drill.json      a fault that a drill has to undo; see `faultmark`
     deployments/<name>/history/        the last ten renders that worked, oldest first
+    deployments/<name>/readings/       per unit, what its server made of its directives
     locks/<name>.lock                  held while a command changes the deployment
+    secrets/<name>/                    passwords and certificates; see `valkeyctl.ops.secrets`
     resume/flush-*.jsonl               how far an unfinished flush is; see `keyspace.resume`
     runtimes/<runtime>/<name>/         the runtime's own files, and a process's data
 """
@@ -17,7 +20,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +28,6 @@ from valkeyctl.errors import FolderError, LockedError, UsageError
 from valkeyctl.ops.stateroot import default_root
 from valkeyctl.profile.fields import NAME_PATTERN
 from valkeyctl.render.artefacts import Artefacts
-from valkeyctl.render.budget import MemoryBudget
 from valkeyctl.runtime.files import STATE_HINT, private_folder, remove_folder, write_private
 
 KEPT_RENDERS = 10
@@ -49,6 +51,8 @@ class Record:
         deployed_at: Seconds since the epoch.
         stop_grace: Seconds it may take to save and end.
         directives: Its rendered valkey.conf, directive by directive.
+        image_id: Of the image that its container was made from, 12 hex digits; empty
+            without a container.
     """
 
     name: str
@@ -62,6 +66,30 @@ class Record:
     deployed_at: float
     stop_grace: float
     directives: Mapping[str, str] = field(default_factory=dict)
+    image_id: str = ""
+
+    @classmethod
+    def restored(cls, written: object) -> Self:
+        """Return the record that *written* is, read from JSON.
+
+        Fields that a later valkeyctl has added are left out: to take the record for lost
+        would be to forget which runtime has the data.
+
+        Raises:
+            TypeError, ValueError: It is none.
+        """
+        if not isinstance(written, dict):
+            raise TypeError("it is no object")
+        known = {one.name for one in fields(cls)}
+        record = cls(**{name: value for name, value in written.items() if name in known})
+        texts = (getattr(record, one.name) for one in fields(cls) if one.type == "str")
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a text in it is none")
+        if not isinstance(record.directives, dict):
+            raise TypeError("its directives are none")
+        return replace(
+            record, deployed_at=float(record.deployed_at), stop_grace=float(record.stop_grace)
+        )
 
 
 @dataclass(frozen=True)
@@ -99,6 +127,22 @@ class StateFolder:
         """Folder of the runtimes' own files."""
         return self.root / "runtimes"
 
+    def secrets(self, name: str) -> Path:
+        """Return the folder of the secrets of *name*, each 0600; it may not exist.
+
+        Raises:
+            UsageError: *name* cannot be the name of a deployment.
+        """
+        return self.root / "secrets" / _checked(name)
+
+    def drill_mark(self, name: str) -> Path:
+        """Return the file that tells of a fault in force on *name*; it may not exist.
+
+        Raises:
+            UsageError: *name* cannot be the name of a deployment.
+        """
+        return self._folder(name) / "drill.json"
+
     def names(self) -> list[str]:
         """Return the names of all deployments that something is known of, sorted."""
         folder = self.root / "deployments"
@@ -118,9 +162,8 @@ class StateFolder:
         """
         file = self._folder(name) / _RECORD
         try:
-            fields = json.loads(file.read_text(encoding="utf-8"))
-            record = Record(**fields)
-            if record.name != name or not isinstance(record.directives, dict):
+            record = Record.restored(json.loads(file.read_text(encoding="utf-8")))
+            if record.name != name:
                 raise ValueError("it belongs to another deployment")  # noqa: TRY301
         except FileNotFoundError:
             return Reading(None)
@@ -168,17 +211,41 @@ class StateFolder:
         found = (_artefacts(file) for file in reversed(self._renders(name)))
         return [artefacts for artefacts in found if artefacts is not None]
 
+    def write_readings(self, unit: Artefacts, found: Mapping[str, tuple[str, str]]) -> None:
+        """Keep how the server of *unit* reads directives otherwise than they are written.
+
+        Args:
+            unit: A server.
+            found: By directive what is written, and what it reads.
+
+        Raises:
+            FolderError: It cannot be written.
+        """
+        file = self._readings(unit)
+        if found or file.exists():
+            private_folder(file.parent)
+            write_private(file, json.dumps(dict(found), indent=2) + "\n")
+
+    def readings(self, unit: Artefacts) -> dict[str, tuple[str, str]]:
+        """Return what `write_readings` has kept of *unit*; empty when nothing."""
+        try:
+            found = json.loads(self._readings(unit).read_text(encoding="utf-8"))
+            return {name: (str(written), str(read)) for name, (written, read) in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
     def last_good(self, name: str) -> Artefacts | None:
         """Return the last render of *name* that worked, or None."""
         return next(iter(self.history(name)), None)
 
     def forget(self, name: str) -> bool:
-        """Remove what is known of *name*; False when there was nothing.
+        """Remove what is known of *name*, its secrets too; False when there was nothing.
 
         Raises:
             FolderError: It cannot be removed.
         """
-        return remove_folder(self._folder(name))
+        known = remove_folder(self._folder(name))
+        return remove_folder(self.secrets(name)) or known
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -213,6 +280,9 @@ class StateFolder:
         finally:
             os.close(handle)
 
+    def _readings(self, unit: Artefacts) -> Path:
+        return self._folder(unit.deployment) / "readings" / f"{unit.name}.json"
+
     def _folder(self, name: str) -> Path:
         return self.root / "deployments" / _checked(name)
 
@@ -237,6 +307,6 @@ def _artefacts(file: Path) -> Artefacts | None:
     """Return the render kept in *file*; None when it cannot be used."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-        return Artefacts(**{**fields, "budget": MemoryBudget(**fields["budget"])})
+        return Artefacts.restored(fields)
     except (OSError, ValueError, TypeError, KeyError):
         return None

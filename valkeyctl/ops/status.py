@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.errors import NotFoundError, ValkeyctlError
-from valkeyctl.ops.deployed import Deployed, look_up
-from valkeyctl.ops.rollout import render_of
+from valkeyctl.errors import NotFoundError
+from valkeyctl.ops.deployed import Deployed, find_units, look_up
+from valkeyctl.ops.drift import Drift
+from valkeyctl.ops.endpoints import endpoint_of
+from valkeyctl.ops.fallback import render_of
+from valkeyctl.ops.faultmark import mark_warning
+from valkeyctl.ops.orders import access_to
+from valkeyctl.ops.secrets import passwords
+from valkeyctl.ops.standing import Standing, stand
 from valkeyctl.ops.statefolder import StateFolder
+from valkeyctl.ops.trouble import troubles
 from valkeyctl.profile.schema import Profile
-from valkeyctl.render import CONF, Artefacts, render
-from valkeyctl.runtime.directives import change_of, differences, readings
-from valkeyctl.runtime.processconf import OVERRIDDEN
+from valkeyctl.render import Artefacts, render
+from valkeyctl.render.acl import APP
 
-Kind = Literal["live", "restart", "recreate"]
-
-_TIMEOUT = 2.0
+__all__ = ["Drift", "Status", "Unit", "status"]
 
 
 @dataclass(frozen=True)
-class Drift:
-    """One thing that is otherwise than the profile says.
+class Unit:
+    """One server or sentinel of a topology.
 
     Attributes:
-        field: A directive of valkey.conf, or ``image``, ``publish``, ``memory.limit``,
-            ``pod``.
-        wanted: What the profile says.
-        actual: What runs.
-        kind: What it takes to bring it there: ``live`` a CONFIG SET, ``restart`` of the
-            server, ``recreate`` of its container or process.
+        name: Of the unit.
+        kind: ``server`` or ``sentinel``.
+        address: Where it is published.
+        running: Whether its process or container is up.
+        detail: For a person: its pid, or its container's state.
+        version: Of the server; empty when it does not run.
+        drift: What differs from the profile.
     """
 
-    field: str
-    wanted: str
-    actual: str
-    kind: Kind
+    name: str
+    kind: str
+    address: str
+    running: bool
+    detail: str
+    version: str
+    drift: tuple[Drift, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,9 @@ class Status:
         version: Of the server; empty when it does not run.
         uptime_s: Seconds that it is up; None when it cannot be asked.
         digest: Of the artefacts that it was made from; empty when unknown.
-        drift: What differs from the profile, by field.
+        image: That its container was made from; empty for a process.
+        nodes: The units of a topology; empty for one server.
+        drift: What differs from the profile, by field; of a topology unit by unit.
         unchecked: Directives of the profile that this server does not report.
         warnings: Why something here is unknown.
     """
@@ -72,17 +80,11 @@ class Status:
     version: str
     uptime_s: int | None
     digest: str
+    image: str
+    nodes: tuple[Unit, ...]
     drift: tuple[Drift, ...]
     unchecked: tuple[str, ...]
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Server:
-    """What a running server says of itself."""
-
-    uptime_s: int | None
-    directives: Mapping[str, str]
 
 
 def status(profile: Profile | str, state: StateFolder) -> Status:
@@ -99,114 +101,99 @@ def status(profile: Profile | str, state: StateFolder) -> Status:
         MissingError: The runtime that has it is not there any more.
     """
     name = profile if isinstance(profile, str) else profile.name
-    deployed = look_up(name, state)
+    reading = state.read(name)
+    kept = render_of(state, name, reading.record.digest if reading.record else "")
+    wanted = kept if isinstance(profile, str) else render(profile)
+    deployed = find_units(wanted, state) if wanted else look_up(name, state)
     if deployed.missing is not None:
         raise deployed.missing
-    digest = _digest(deployed)
-    made_from = render_of(state, name, digest)
-    wanted = made_from if isinstance(profile, str) else render(profile)
+    whose = None if isinstance(profile, str) else profile
+    warnings = [text for text in (deployed.warning, mark_warning(state, name)) if text]
     if wanted is None:
         if deployed.record is None and deployed.instance is None:
             raise NotFoundError(
                 f"nothing is known of a deployment called {name}",
                 hint="Deploy it: valkeyctl deploy",
             )
-        warnings = [f"drift is unknown: no render of {name} is kept"]
-    else:
-        warnings = []
-    if deployed.warning:
-        warnings.insert(0, deployed.warning)
-    endpoint = _endpoint(deployed, wanted)
-    server = _ask(endpoint, warnings) if deployed.running else None
-    drift: list[Drift] = []
-    unchecked: tuple[str, ...] = ()
-    if wanted is not None and deployed.instance is not None:
-        version = deployed.instance.version
-        # Of a server that cannot be asked, its render says what it was told.
-        told = made_from.directives if made_from is not None else {}
-        reported = server.directives if server else told
-        drift, unchecked = _directives(wanted, deployed, reported, version)
-        drift += _around(wanted, made_from, digest, found=bool(drift))
+        warnings.append(f"drift is unknown: no render of {name} is kept")
+        return _status(deployed, _endpoint(deployed, None), (), warnings)
+    standings = stand(wanted, deployed, state, access_to(whose, state))
+    warnings += [one.warning for one in standings if one.warning]
+    warnings += [str(trouble) for trouble in troubles(name, state, deployed.runtime)]
+    found = _status(deployed, _endpoint(deployed, wanted), standings, warnings)
+    if not wanted.auth:
+        return found
+    return replace(found, password_file=passwords(state, name).file(APP))
+
+
+def _status(
+    deployed: Deployed, endpoint: Endpoint, standings: Sequence[Standing], warnings: Sequence[str]
+) -> Status:
     record = deployed.record
+    instances = [one.instance for one in standings if one.instance is not None]
+    instance = deployed.instance or (instances[0] if instances else None)
+    topology = len(standings) > 1
+    units = tuple(_unit(one) for one in standings) if topology else ()
+    running = all(one.running for one in standings) if standings else deployed.running
+    uptimes = [one.uptime_s for one in standings if one.uptime_s is not None]
+    down = [one for one in standings if topology and not one.running and instances]
+    drift = tuple(
+        Drift(f"{one.unit}: {found.field}", found.wanted, found.actual, found.kind)
+        if topology
+        else found
+        for one in standings
+        for found in one.comparison.drift
+    )
     return Status(
-        name=name,
-        running=deployed.running,
+        name=deployed.name,
+        running=running,
         url=endpoint.url(),
         password_file=None,
         runtime=deployed.runtime.name if deployed.runtime else "",
         runtime_reason=record.reason if record else "",
-        detail=deployed.instance.detail if deployed.instance else "not deployed",
-        version=deployed.instance.version if deployed.instance else "",
-        uptime_s=server.uptime_s if server else None,
-        digest=digest,
-        drift=tuple(drift),
-        unchecked=unchecked,
+        detail=instance.detail if instance and not topology else _whole(standings, instances),
+        version=instance.version if instance else "",
+        # Of a topology the server that was started last: the whole is as old as that.
+        uptime_s=min(uptimes, default=None),
+        digest=_digest(deployed, topology=topology),
+        image=instance.facts.get("image", "") if instance else "",
+        nodes=units,
+        drift=(*(missing for one in down for missing in one.missing), *drift),
+        unchecked=tuple(dict.fromkeys(u for one in standings for u in one.comparison.unchecked)),
         warnings=tuple(warnings),
     )
 
 
-def _digest(deployed: Deployed) -> str:
+def _unit(one: Standing) -> Unit:
+    return Unit(
+        name=one.unit,
+        kind=one.kind,
+        address=one.endpoint.address,
+        running=one.running,
+        detail=one.instance.detail if one.instance else "not deployed",
+        version=one.instance.version if one.instance else "",
+        drift=one.comparison.drift,
+    )
+
+
+def _whole(standings: Sequence[Standing], instances: Sequence[object]) -> str:
+    if not instances:
+        return "not deployed"
+    return f"{sum(one.running for one in standings)} of {len(standings)} units run"
+
+
+def _digest(deployed: Deployed, *, topology: bool) -> str:
     """Return what the server was made from; by our record where the runtime cannot say."""
-    if deployed.instance is not None and deployed.instance.digest:
+    if not topology and deployed.instance is not None and deployed.instance.digest:
         return deployed.instance.digest
     return deployed.record.digest if deployed.record else ""
 
 
 def _endpoint(deployed: Deployed, wanted: Artefacts | None) -> Endpoint:
+    if wanted is not None and wanted.nodes:
+        return endpoint_of(wanted)
     if deployed.instance is not None:
-        return deployed.instance.endpoint
+        return replace(deployed.instance.endpoint, tls=wanted.tls if wanted else False)
     if wanted is not None:
-        return Endpoint(host=wanted.host, port=wanted.port, tls=wanted.tls)
+        return endpoint_of(wanted)
     return Endpoint.parse(deployed.record.url) if deployed.record else Endpoint()
-
-
-def _ask(endpoint: Endpoint, warnings: list[str]) -> _Server | None:
-    """Return what the server says; a refusal or silence is noted in *warnings*."""
-    try:
-        with Wire(endpoint, timeout=_TIMEOUT) as wire:
-            uptime = wire.info("server").get("uptime_in_seconds", "")
-            answer = wire.call("CONFIG", "GET", "*")
-    except ValkeyctlError as error:
-        warnings.append(f"drift is unknown: {error}")
-        return None
-    words = answer if isinstance(answer, list) else []
-    texts = [word.decode(errors="replace") if isinstance(word, bytes) else "" for word in words]
-    return _Server(int(uptime) if uptime.isdigit() else None, readings(texts))
-
-
-def _directives(
-    wanted: Artefacts, deployed: Deployed, reported: Mapping[str, str], version: str
-) -> tuple[list[Drift], tuple[str, ...]]:
-    """Return the directives that differ, and those that are not *reported*."""
-    # What the process runtime sets by itself is no drift; see processconf.
-    by_process = deployed.runtime is not None and deployed.runtime.name == "process"
-    skip = OVERRIDDEN if by_process else frozenset()
-    checked = {name: value for name, value in wanted.directives.items() if name not in skip}
-    drift = [
-        Drift(name, checked[name], reported[name], change_of(name, version))
-        for name in differences(checked, reported)
-    ]
-    return drift, tuple(name for name in checked if name not in reported)
-
-
-def _around(
-    wanted: Artefacts, made_from: Artefacts | None, digest: str, *, found: bool
-) -> list[Drift]:
-    """Return what differs outside of valkey.conf, by the render that the server was made from."""
-    if digest == wanted.digest:
-        return []
-    if made_from is None or made_from.digest != digest:
-        # Nothing tells what it was made from, only that it was something else.
-        return [Drift("pod", wanted.digest, digest or "unknown", "recreate")]
-    facts = {
-        "image": (wanted.image, made_from.image),
-        "publish": (f"{wanted.host}:{wanted.port}", f"{made_from.host}:{made_from.port}"),
-        "memory.limit": (str(wanted.budget.limit), str(made_from.budget.limit)),
-    }
-    drift = [
-        Drift(field, new, old, "recreate") for field, (new, old) in facts.items() if new != old
-    ]
-    same_conf = wanted.files[CONF] == made_from.files[CONF]
-    if not drift and (same_conf or not found):
-        drift.append(Drift("pod", wanted.digest, digest, "recreate"))
-    return drift

@@ -29,11 +29,12 @@ class WriteProbe:
     Args:
         endpoints: Where to write: the first that answers, changing over on failure.
         app: First part of the key.
+        tag: A hash tag, by which the key lies on a chosen shard of a Cluster.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], app: str) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], app: str, *, tag: str = "") -> None:
         self._endpoints = list(dict.fromkeys(endpoints))
-        self._key = f"{app}:~probe:{secrets.token_hex(8)}"
+        self._key = f"{app}:~probe:{tag}{secrets.token_hex(8)}"
         self._thread = threading.Thread(target=self._write, name="write-probe", daemon=True)
         self._ending = threading.Event()
         self._acknowledged = threading.Event()
@@ -42,9 +43,10 @@ class WriteProbe:
 
     @property
     def gap_ms(self) -> float | None:
-        """Milliseconds between the two acknowledged writes furthest apart.
+        """Milliseconds of the longest time between two accepted writes with a failed one between.
 
-        None when fewer than two writes were acknowledged, so that there is no gap to tell.
+        A write that takes longer than 0.1 s has failed. 0 when none failed; None when fewer
+        than two writes were acknowledged, so that there is no gap to tell.
         """
         return self._longest * 1000 if self._count > 1 else None
 
@@ -70,6 +72,7 @@ class WriteProbe:
     def _write(self) -> None:
         wire: Wire | None = None
         last: float | None = None
+        failed = False
         turn = 0
         while not self._ending.is_set():
             try:
@@ -81,11 +84,12 @@ class WriteProbe:
                 # Whatever the reason, this write was not acknowledged: that is the gap.
                 if wire is not None:
                     wire.close()
-                wire, turn = None, turn + 1
+                wire, turn, failed = None, turn + 1, True
             else:
                 now = time.monotonic()
-                self._longest = max(self._longest, now - (last or now))
-                last = now
+                if failed:
+                    self._longest = max(self._longest, now - (last or now))
+                last, failed = now, False
                 self._count += 1
                 self._acknowledged.set()
             self._ending.wait(_PAUSE)

@@ -33,7 +33,8 @@ persistence: aof          # short for persistence: {mode: aof}
 ```
 
 - **Where profiles are looked for:** `profiles/` in the working folder,
-  `$XDG_CONFIG_HOME/valkeyctl/profiles/`, then those that are shipped: `default`, `dev`, `ci`.
+  `$XDG_CONFIG_HOME/valkeyctl/profiles/`, then those that are shipped: `default`, `dev`, `ci`,
+  `prod`, `state`, `sentinel`, `cluster`.
 - **`extends`** lays this file over another: sections key by key, lists and single values
   whole. The name is never inherited, so that no two profiles are one deployment by accident.
 - **Sizes** are `512Mi`, `1G` as Kubernetes has them or `64mb` as valkey.conf has them; a bare
@@ -46,12 +47,6 @@ persistence: aof          # short for persistence: {mode: aof}
 """
 _NOT_YET = frozenset(
     {
-        "topology",
-        "auth.enabled",
-        "auth.password",
-        "tls.enabled",
-        "network.subnet",
-        "replication.replicas",
         "exporter.enabled",
     }
 )
@@ -75,6 +70,25 @@ _REASONS = {
         "The image's own user, nothing writable but the data, no capabilities. A volume belongs "
         "to the owner of `/data` in the image (999 in the official ones), so another user needs "
         "an image of its own. Podman's kube YAML has no field for `pids`; compose does."
+    ),
+    "network": (
+        "Servers and sentinels have fixed addresses in the lower half of the subnet; containers "
+        "that join by themselves get one of the upper half. See "
+        "[topologies](../explanation/topologies.md)."
+    ),
+    "replication": (
+        "What a failover can lose, and what `min_replicas_to_write` costs: "
+        "[topologies](../explanation/topologies.md). Each replica's buffer counts in the memory "
+        "budget of every server, for each may become the primary."
+    ),
+    "sentinel": (
+        "Two of three agree although one is gone. 5 s without an answer are a primary that is "
+        "gone; 1 s fails over sooner, and also when a slow machine or a long fork is at work. See "
+        "[topologies](../explanation/topologies.md)."
+    ),
+    "cluster": (
+        "Three primaries are the fewest that can agree. Without `full_coverage` a lost shard "
+        "costs its own keys and not the others'. See [topologies](../explanation/topologies.md)."
     ),
     "tuning": (
         "More I/O threads than one pay from four cores on. A short time that would round to 0, "

@@ -12,16 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, model_validator
 
+from valkeyctl.endpoint import Topology as Topology  # noqa: PLC0414 - render/ has the word from here
 from valkeyctl.errors import Problem
 from valkeyctl.profile.fields import (
     APP_PATTERN,
@@ -36,6 +29,8 @@ from valkeyctl.profile.fields import (
     is_loopback,
     split_host_port,
 )
+from valkeyctl.profile.section import Section
+from valkeyctl.profile.topologies import DEFAULT_REPLICAS, Cluster, Network, Replication, Sentinel
 from valkeyctl.profile.yamlfile import Document
 
 Eviction = Literal[
@@ -64,23 +59,6 @@ class Origin:
     """The file a profile was read from; it never makes two profiles unequal."""
 
     document: Document | None = field(default=None, compare=False, repr=False)
-
-
-class Section(BaseModel):
-    """A part of a profile: frozen, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch_for_a_number(cls, value: object, info: ValidationInfo) -> object:
-        # pydantic would take true for 1.
-        kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and kind in {int, float}:
-            raise ValueError(f"{str(value).lower()} is not a number")
-        return value
 
 
 class Memory(Section):
@@ -143,12 +121,6 @@ class Tls(Section):
     )
 
 
-class Network(Section):
-    """The bridge that the containers of a topology share."""
-
-    subnet: str | None = Field(None, description="podman network create --subnet")
-
-
 class Security(Section):
     """What the container may not do."""
 
@@ -195,32 +167,6 @@ class Probes(Section):
         2.0, ge=1, le=3600, description="pod.yaml livenessProbe.timeoutSeconds"
     )
     failures: int = Field(3, ge=1, le=100, description="pod.yaml livenessProbe.failureThreshold")
-
-
-class Replication(Section):
-    """Copies of the data, in the topologies that have them."""
-
-    replicas: int = Field(0, ge=0, le=16, description="replicas per primary")
-    backlog: Size = Field(16 * 2**20, description="valkey.conf repl-backlog-size")
-    output_buffer: Size = Field(
-        64 * 2**20, description="valkey.conf client-output-buffer-limit replica (hard)"
-    )
-
-
-class Sentinel(Section):
-    """Failover by Sentinel, with topology: sentinel."""
-
-    count: int = Field(3, ge=3, le=9, description="sentinel processes")
-    quorum: int = Field(2, ge=1, le=9, description="sentinel monitor <quorum>")
-    down_after: Duration = Field(5.0, gt=0, description="sentinel down-after-milliseconds")
-    failover_timeout: Duration = Field(10.0, gt=0, description="sentinel failover-timeout")
-
-
-class Cluster(Section):
-    """Sharding by Valkey Cluster, with topology: cluster."""
-
-    primaries: int = Field(3, ge=3, le=32, description="shards")
-    node_timeout: Duration = Field(5.0, gt=0, description="valkey.conf cluster-node-timeout")
 
 
 class Exporter(Section):
@@ -298,9 +244,7 @@ class Profile(Section):
         "", pattern=APP_PATTERN, description="first part of every key; the name when empty"
     )
     description: str = Field("", max_length=200, description="one line, shown by profiles ls")
-    topology: Literal["standalone", "sentinel", "cluster"] = Field(
-        "standalone", description="which servers there are"
-    )
+    topology: Topology = Field("standalone", description="which servers there are")
     runtime: Literal["auto", "podman", "process"] = Field("auto", description="deploy --runtime")
     image: str = Field(
         "docker.io/valkey/valkey:8.1",
@@ -349,6 +293,10 @@ class Profile(Section):
             written = filled.get(key)
             if isinstance(written, dict):
                 filled[key] = _beside_defaults(defaults, written)
+        replicas = DEFAULT_REPLICAS.get(str(filled.get("topology")))
+        replication = filled.get("replication", {})
+        if replicas is not None and isinstance(replication, dict):
+            filled["replication"] = {"replicas": replicas, **replication}
         return filled
 
     @model_validator(mode="after")
@@ -371,6 +319,16 @@ class Profile(Section):
             raise ValueError(
                 f"sentinel.quorum: {self.sentinel.quorum} of {self.sentinel.count} sentinels can "
                 "never agree; write sentinel.count or less"
+            )
+        if self.topology == "sentinel" and not self.replication.replicas:
+            raise ValueError(
+                "replication.replicas: 0 leaves nothing to fail over to; write 1 or more"
+            )
+        if self.replication.min_replicas_to_write > self.replication.replicas:
+            raise ValueError(
+                f"replication.min_replicas_to_write: {self.replication.min_replicas_to_write} of "
+                f"{self.replication.replicas} replicas would refuse every write; write "
+                "replication.replicas or less"
             )
         return self
 

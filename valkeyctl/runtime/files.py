@@ -13,13 +13,17 @@ STATE_HINT = "Name another folder: --state-dir DIR, or set VALKEYCTL_STATE_DIR"
 
 
 def private_folder(path: Path) -> Path:
-    """Return *path*, made with mode 0700 where it was not there.
+    """Return *path*, made with mode 0700 where it was not there, and what leads to it.
 
     Raises:
         FolderError: It cannot be made, or is no folder.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: mkdir(parents=True) gives the mode to the last folder only.
+        for folder in reversed([path, *path.parents]):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(exist_ok=True)  # fails where a file stands
     except OSError as error:
         raise FolderError(
             f"cannot make the folder {path}: {error.strerror or error}", hint=STATE_HINT
@@ -27,8 +31,8 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write *text* to *path* with mode 0600, whole or not at all.
+def write_private(path: Path, contents: str | bytes) -> None:
+    """Write *contents* to *path* with mode 0600, whole or not at all.
 
     Raises:
         FolderError: It cannot be written.
@@ -37,8 +41,8 @@ def write_private(path: Path, text: str) -> None:
     try:
         # mkstemp makes it 0600; the rename is what a reader sees.
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(contents.encode() if isinstance(contents, str) else contents)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.render.artefacts import HASH_LABEL, PROFILE_LABEL
-from valkeyctl.render.conf import SERVER_PORT
+from valkeyctl.render.artefacts import HASH_LABEL, PROFILE_LABEL, TLS_LABEL
+from valkeyctl.render.conf import SENTINEL_PORT, SERVER_PORT
+from valkeyctl.render.topology import deployment_of
 from valkeyctl.runtime.podmancli import PodmanCommand
 
-KILLED = 137  # 128 + SIGKILL: by podman after the grace, or by the kernel out of memory
+IMAGE_ID = "image id"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Pod:
             when there is none.
         exit_code: Of its last run.
         restarts: How often podman has started it anew.
+        facts: What the container is made like, by the field of the profile.
+        started: When it was started last, in podman's words.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Pod:
     state: str
     exit_code: int
     restarts: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""
 
     @property
     def running(self) -> bool:
@@ -85,26 +90,44 @@ def find_pod(podman: PodmanCommand, deployment: str) -> Pod | None:
     labels, state = _section(pod, "Labels"), _section(container, "State")
     return Pod(
         name=names.pod,
-        ours=labels.get(PROFILE_LABEL) == deployment,
+        ours=labels.get(PROFILE_LABEL) == deployment_of(deployment),
         digest=str(labels.get(HASH_LABEL, "")),
-        endpoint=_published(pod),
+        endpoint=_published(pod, tls=labels.get(TLS_LABEL) == "true"),
         container=names.container,
         container_id=str(container.get("Id", "")),
         image=str(container.get("ImageName", "")),
         state=str(state.get("Status", "missing")),
         exit_code=_number(state.get("ExitCode")),
         restarts=_number(container.get("RestartCount")),
+        facts=_facts(container),
+        started=str(state.get("StartedAt", "")),
     )
 
 
-def _published(pod: Mapping[str, object]) -> Endpoint:
-    bindings = _section(_section(pod, "InfraConfig"), "PortBindings").get(f"{SERVER_PORT}/tcp")
+def _facts(container: Mapping[str, object]) -> dict[str, str]:
+    """Return how the container was made, in the words of the profile; see `wanted_facts`."""
+    if not container:
+        return {}
+    host, config = _section(container, "HostConfig"), _section(container, "Config")
+    return {
+        "image": str(container.get("ImageName", "")),
+        "memory.limit": str(_number(host.get("Memory"))),
+        "security.user": str(config.get("User", "")),
+        "security.read_only": str(bool(host.get("ReadonlyRootfs"))).lower(),
+        IMAGE_ID: str(container.get("Image", "")).removeprefix("sha256:")[:12],
+    }
+
+
+def _published(pod: Mapping[str, object], *, tls: bool) -> Endpoint:
+    published = _section(_section(pod, "InfraConfig"), "PortBindings")
+    bindings = published.get(f"{SERVER_PORT}/tcp") or published.get(f"{SENTINEL_PORT}/tcp")
     first = bindings[0] if isinstance(bindings, list) and bindings else {}
     if not isinstance(first, dict):
-        return Endpoint()
+        return Endpoint(tls=tls)
     return Endpoint(
         host=str(first.get("HostIp") or "0.0.0.0"),  # noqa: S104 - what podman means by none
         port=_number(first.get("HostPort")),
+        tls=tls,
     )
 
 

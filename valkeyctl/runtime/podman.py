@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -23,28 +22,45 @@ from valkeyctl.errors import (
     StartError,
     ToolError,
 )
-from valkeyctl.render.artefacts import POD, PROFILE_LABEL, Artefacts
-from valkeyctl.runtime.containertrial import try_container, version_in
+from valkeyctl.render.artefacts import POD, Artefacts
+from valkeyctl.runtime.containertrial import try_container
+from valkeyctl.runtime.datalock import await_data
+from valkeyctl.runtime.datavolume import DataVolume
 from valkeyctl.runtime.directives import refusal, tail
+from valkeyctl.runtime.ending import last_ending
 from valkeyctl.runtime.files import private_folder, remove_folder, write_private
-from valkeyctl.runtime.pod import KILLED, Pod, PodNames, find_pod
+from valkeyctl.runtime.liveconf import LiveConfig
+from valkeyctl.runtime.material import EMPTY, Material
+from valkeyctl.runtime.pod import IMAGE_ID, Pod, PodNames, find_pod
 from valkeyctl.runtime.podmancli import PodmanCommand
+from valkeyctl.runtime.podmandata import PodmanData
+from valkeyctl.runtime.podmanfaults import PodmanFaults
+from valkeyctl.runtime.podmanimage import (
+    has_image,
+    require_image,
+    server_version,
+    version_inside,
+)
+from valkeyctl.runtime.podmannetwork import PodmanNetwork, bridge_peer, play_options
+from valkeyctl.runtime.podmantraps import Traps
+from valkeyctl.runtime.podrestart import restart_in_place
+from valkeyctl.runtime.podstop import drop_configs, end_pod, remove_pod
 from valkeyctl.runtime.port import require_free_port
-from valkeyctl.runtime.protocol import Instance
-from valkeyctl.runtime.ready import wait_until_ready
+from valkeyctl.runtime.protocol import Instance, Peer, Trouble
+from valkeyctl.runtime.ready import as_probe, ask, showing, wait_until_ready
+from valkeyctl.runtime.secretsvolume import SecretsVolume
+from valkeyctl.runtime.trouble import find_trouble
 
 _START_PATIENCE = 30.0
-_PULL_TIMEOUT = 900.0
 _INSPECT_EVERY = 0.2
 _STOP_MARGIN = 30.0
-_REMOVALS = 5
 
 
-class PodmanRuntime:
-    """Runs a standalone server as a pod.
+class PodmanRuntime(PodmanFaults):
+    """Runs a unit, which is a server or a sentinel, as a pod.
 
     Args:
-        root: Folder in which each deployment has one of its own, named after it.
+        root: Folder in which each unit has one of its own, named after it.
         command: The podman to call, such as ``podman`` or ``sudo podman``.
     """
 
@@ -53,6 +69,7 @@ class PodmanRuntime:
     def __init__(self, root: Path, command: str = "podman") -> None:
         self._root = root.absolute()
         self.podman = PodmanCommand(command)
+        self._network = PodmanNetwork(self.podman)
 
     def version(self) -> str:
         """Return podman's version, such as ``4.3.1``.
@@ -82,45 +99,116 @@ class PodmanRuntime:
 
     def has_image(self, image: str) -> bool:
         """Say whether *image* is on this machine."""
-        return self.podman.run("image", "exists", image).ok
+        return has_image(self.podman, image)
 
-    def prove(self, artefacts: Artefacts) -> list[str]:
+    def prove(self, artefacts: Artefacts, material: Material = EMPTY) -> list[str]:
         """Prove that *artefacts* would start; see `Runtime.prove`."""
-        image = self._require_image(artefacts)
+        image = require_image(self.podman, artefacts)
         self._require_port(artefacts, self._own_pod(artefacts.name))
         return [
             f"image {artefacts.image} is here ({image})",
             f"port {artefacts.port} on {artefacts.host} can be had",
-            *try_container(artefacts, self.podman),
+            *self._prove_place(artefacts),
+            *try_container(artefacts, self.podman, material),
         ]
 
-    def start(self, artefacts: Artefacts) -> Endpoint:
+    def start(self, artefacts: Artefacts, material: Material = EMPTY) -> Endpoint:
         """Play the pod, or replace one of the same name; see `Runtime.start`."""
-        self._require_image(artefacts)
+        require_image(self.podman, artefacts)
         pod = self._own_pod(artefacts.name)
         endpoint = Endpoint(host=artefacts.host, port=artefacts.port, tls=artefacts.tls)
-        if pod is not None and pod.running and pod.digest == artefacts.digest:
-            self._wait(artefacts, endpoint, restarts=pod.restarts)
+        live = self._live(artefacts.name).digest(pod) if pod is not None else ""
+        if pod is not None and pod.running and live == artefacts.digest:
+            self._wait(artefacts, material, endpoint, restarts=pod.restarts)
             return endpoint
+        self._play(artefacts, material, pod, artefacts.stop_grace)
+        return endpoint
+
+    def _play(
+        self, artefacts: Artefacts, material: Material, pod: Pod | None, grace: float
+    ) -> bool:
+        """Play the pod in place of *pod*; False when that had to be killed after *grace* s."""
+        endpoint = Endpoint(host=artefacts.host, port=artefacts.port, tls=artefacts.tls)
         self._require_port(artefacts, pod)
         file = private_folder(self._root / artefacts.name) / POD
+        await_data(file.parent)
         write_private(file, artefacts.files[POD])
-        self._make_volume(artefacts)
+        self._network.make(artefacts)
+        DataVolume(self.podman, artefacts.name).make(artefacts)
+        secret = SecretsVolume(self.podman, artefacts.name)
+        if artefacts.material:
+            # While the old server still serves; it does not look before it is told to.
+            secret.fill(artefacts, material.complete(artefacts))
+        ended = True
         try:
             if pod is not None:
-                self._end(pod, artefacts.stop_grace)
+                ended = end_pod(self.podman, pod, grace)
             replace = ("--replace",) if pod is not None else ()
             # In our folder: when the kernel kills the server, conmon leaves a file named oom
             # in the folder that podman was started in.
-            self.podman.require("kube", "play", *replace, file, folder=file.parent)
-            self._wait(artefacts, endpoint)
+            self.podman.require(
+                *("kube", "play", *replace, *play_options(artefacts), file), folder=file.parent
+            )
+            self._wait(artefacts, material, endpoint)
         except BaseException:  # Ctrl-C too: nothing half-started may stay
-            # Stopped first: `pod rm --force` of a running pod takes Podman 4.3 3 s more.
-            self.podman.run("pod", "stop", "--time", "1", artefacts.pod)
-            self._remove(artefacts.pod)
+            self._abandon(artefacts)
             raise
-        self._drop_configs(artefacts.name, keep=2)
-        return endpoint
+        drop_configs(self.podman, artefacts.name, keep=2)
+        if artefacts.material:
+            secret.fill(artefacts, material, rest=True)
+        else:
+            secret.remove()
+        return ended
+
+    def restart(
+        self,
+        artefacts: Artefacts,
+        material: Material = EMPTY,
+        *,
+        grace: float | None = None,
+        in_place: bool = True,
+    ) -> bool:
+        """Restart the container in its pod, or play the pod anew; see `Runtime.restart`."""
+        grace = artefacts.stop_grace if grace is None else grace
+        pod = self._own_pod(artefacts.name)
+        if pod is None or not (pod.running and in_place):
+            require_image(self.podman, artefacts)
+            return self._play(artefacts, material, pod, grace)
+        self.deliver(artefacts, material)
+        self._live(artefacts.name).adopt(pod, artefacts, at_restart=True)
+        endpoint = Endpoint(host=artefacts.host, port=artefacts.port, tls=artefacts.tls)
+        try:
+            if not restart_in_place(self.podman, pod, grace):
+                return self._play(artefacts, material, pod, grace)
+            self._wait(artefacts, material, endpoint, restarts=pod.restarts + 1)
+        except BaseException:  # Ctrl-C too: nothing half-started may stay
+            self._abandon(artefacts)
+            raise
+        return True
+
+    def server_version(self, artefacts: Artefacts) -> str:
+        """Return the version of the server in the image; see `Runtime.server_version`."""
+        return server_version(self.podman, artefacts)
+
+    def shape(self, artefacts: Artefacts) -> str:
+        """Return what changes with all of the pod but valkey.conf; see `Runtime.shape`."""
+        return artefacts.pod_shape
+
+    def adopt(self, artefacts: Artefacts) -> None:
+        """Keep what was set live for the next start of the container; see `Runtime.adopt`."""
+        pod = self._own_pod(artefacts.name)
+        if pod is None:
+            raise ToolError(f"there is no pod of {artefacts.name} any more")
+        self._live(artefacts.name).adopt(pod, artefacts)
+
+    def deliver(self, artefacts: Artefacts, material: Material) -> bool:
+        """Fill the volume of secrets that the container has mounted; see `Runtime.deliver`."""
+        secret = SecretsVolume(self.podman, artefacts.name)
+        return bool(artefacts.material) and secret.fill(artefacts, material.complete(artefacts))
+
+    def peer(self, artefacts: Artefacts) -> Peer:
+        """Return the address on the bridge; see `Runtime.peer`."""
+        return bridge_peer(artefacts)
 
     def find(self, name: str) -> Instance | None:
         """Return the pod of *name*, or None; see `Runtime.find`."""
@@ -131,19 +219,29 @@ class PodmanRuntime:
             name=name,
             running=pod.running,
             endpoint=pod.endpoint,
-            digest=pod.digest,
+            digest=self._live(name).digest(pod),
             detail=f"container {pod.state}, {pod.image}",
-            version=self._server_version(pod),
+            version=version_inside(self.podman, pod, self._root / name),
+            facts=self._facts(pod),
         )
+
+    def trouble(self, name: str) -> Trouble | None:
+        """Return what is wrong with the server of *name*; see `Runtime.trouble`."""
+        pod = self._pod(name)
+        if pod is None or not pod.ours:
+            return None
+        return find_trouble(self.podman, pod, self._root / name, self.version())
 
     def stop(self, name: str, grace: float) -> bool:
         """Stop and remove the pod of *name*; see `Runtime.stop`."""
         pod = self._pod(name)
         if pod is None or not pod.ours:
             return False
-        saved = self._end(pod, grace)
-        self._remove(pod.name)
-        self._drop_configs(name, keep=0)
+        saved = end_pod(self.podman, pod, grace)
+        remove_pod(self.podman, pod.name)
+        drop_configs(self.podman, name, keep=0)
+        SecretsVolume(self.podman, name).remove()
+        self._network.remove(name)
         if not saved:
             raise ToolError(
                 f"{name} did not end within {grace:g} s and was killed; "
@@ -151,6 +249,14 @@ class PodmanRuntime:
                 hint="Raise stop.grace in the profile",
             )
         return pod.running
+
+    def data(self, artefacts: Artefacts) -> PodmanData:
+        """Return the data volume, to put other data into it; see `Runtime.data`."""
+        return PodmanData(self.podman, artefacts, private_folder(self._root / artefacts.name))
+
+    def keeps(self, name: str) -> bool:
+        """Say whether there is a data volume of *name*; see `Runtime.keeps`."""
+        return self.podman.run("volume", "exists", PodNames(name).volume).ok
 
     def purge(self, name: str) -> bool:
         """Remove the data volume and our files of a stopped *name*; see `Runtime.purge`."""
@@ -160,19 +266,13 @@ class PodmanRuntime:
                 f"{name} still has a pod, and its data is in use",
                 hint="Stop it first: valkeyctl down",
             )
-        volume = self.podman.inspect("volume", PodNames(name).volume)
-        if volume is not None:
-            labels = volume.get("Labels")
-            if not isinstance(labels, dict) or labels.get(PROFILE_LABEL) != name:
-                raise RefusedError(
-                    f"the volume {PodNames(name).volume} was not made by valkeyctl",
-                    hint="Remove it yourself where it is yours: "
-                    f"{self.podman} volume rm {PodNames(name).volume}",
-                )
-            self.podman.require("volume", "rm", PodNames(name).volume)
-        self._drop_configs(name, keep=0)  # of a start that failed
+        await_data(self._root / name)
+        removed = DataVolume(self.podman, name).remove()
+        drop_configs(self.podman, name, keep=0)  # of a start that failed
+        SecretsVolume(self.podman, name).remove()
+        self._network.remove(name)
         remove_folder(self._root / name)
-        return volume is not None
+        return removed
 
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
         """Yield the log of the server's container; see `Runtime.logs`."""
@@ -183,6 +283,9 @@ class PodmanRuntime:
             )
         words = ("--follow",) if follow else ()
         return self.podman.stream("logs", "--tail", str(lines), *words, pod.container)
+
+    def _live(self, name: str) -> LiveConfig:
+        return LiveConfig(self.podman, self._root / name)
 
     def _client(self) -> dict[str, str]:
         """Return what `podman version` says of the client."""
@@ -209,59 +312,41 @@ class PodmanRuntime:
             )
         return pod
 
-    def _require_image(self, artefacts: Artefacts) -> str:
-        """Return the short id of the image, pulled first where the profile allows it."""
-        image = artefacts.image
-        if not self.has_image(image):
-            pull = f"{self.podman} pull {image}"
-            if artefacts.pull == "never":
-                raise MissingError(f"the image {image} is not here", hint=f"Fetch it: {pull}")
-            pulled = self.podman.run("pull", "--quiet", image, timeout=_PULL_TIMEOUT)
-            if not pulled.ok:
-                raise MissingError(
-                    f"the image {image} is not here and cannot be pulled: {pulled.problem}",
-                    hint=f"Fetch it where there is a registry: {pull}",
-                )
-        out = self.podman.require("image", "inspect", "--format", "{{.Id}}", image)
-        return out.strip().removeprefix("sha256:")[:12]
-
     def _require_port(self, artefacts: Artefacts, pod: Pod | None) -> None:
         """Prove that the port is free, or published by the pod that will be replaced."""
         wanted = (artefacts.host, artefacts.port)
         if pod is None or not pod.running or wanted != (pod.endpoint.host, pod.endpoint.port):
             require_free_port(*wanted)
 
-    def _make_volume(self, artefacts: Artefacts) -> None:
-        """Make the data volume where it is missing, with a label that allows to purge it."""
-        if not self.podman.run("volume", "exists", artefacts.volume).ok:
-            label = f"{PROFILE_LABEL}={artefacts.name}"
-            self.podman.require("volume", "create", "--label", label, artefacts.volume)
+    def _prove_place(self, artefacts: Artefacts) -> list[str]:
+        """Prove that a unit of a topology can be where its peers look for it."""
+        DataVolume(self.podman, artefacts.name).require_address(artefacts)
+        return self._network.prove(artefacts)
 
-    def _end(self, pod: Pod, grace: float) -> bool:
-        """Stop *pod*; False when the server had to be killed."""
-        if pod.state == "paused":
-            self.podman.run("unpause", pod.container)
-        # A stop of its own: `kube play --replace` and `kube down` of Podman 4 end the
-        # server before it has saved.
+    def _abandon(self, artefacts: Artefacts) -> None:
+        """Take away what a start that failed has left."""
+        # One that answers when Ctrl-C comes has taken writes, and is given the time to save.
+        endpoint = Endpoint(host=artefacts.host, port=artefacts.port, tls=artefacts.tls)
+        grace = artefacts.stop_grace if ask(endpoint) == "ready" else 1.0
+        # Stopped first: `pod rm --force` of a running pod takes Podman 4.3 3 s more.
         seconds, longest = str(math.ceil(grace)), grace + _STOP_MARGIN
-        self.podman.require(
-            "pod", "stop", "--time", seconds, pod.name, timeout=longest, finish=longest
-        )
-        after = self.podman.inspect("container", pod.container) or {}
-        state = after.get("State")
-        code = state.get("ExitCode") if isinstance(state, dict) else 0
-        return not pod.running or code != KILLED
+        self.podman.run("pod", "stop", "--time", seconds, artefacts.pod, timeout=longest)
+        remove_pod(self.podman, artefacts.pod)
+        self._network.remove(artefacts.name)
 
-    def _wait(self, artefacts: Artefacts, endpoint: Endpoint, *, restarts: int = 0) -> None:
+    def _wait(
+        self, artefacts: Artefacts, material: Material, endpoint: Endpoint, *, restarts: int = 0
+    ) -> None:
         """Return when the server answers PING through the published address.
 
         Args:
             artefacts: What was started.
+            material: Its secret files.
             endpoint: The published address.
             restarts: How often podman had restarted the container before; once more is
                 a crash loop.
         """
-        last_look = -math.inf
+        last_look = time.monotonic()  # asking podman takes from the server that starts
 
         def check() -> None:
             nonlocal last_look
@@ -273,72 +358,38 @@ class PodmanRuntime:
             last_look = time.monotonic()
 
         try:
-            wait_until_ready(endpoint, patience=_START_PATIENCE, check=check)
+            probe = as_probe(endpoint, auth=artefacts.auth)
+            with showing(probe, artefacts, material) as asked:
+                wait_until_ready(asked, patience=_START_PATIENCE, check=check)
         except StartError as error:
             log = error.log or self._last_lines(artefacts.container)
             hint = error.hint or f"See its log: valkeyctl logs -p {artefacts.name}"
+            trouble = None if error.log else self.trouble(artefacts.name)
+            if trouble is not None and trouble.now:
+                text, hint = f"{error}: it {trouble.what}", trouble.hint or hint
+                raise StartError(text, log=log, hint=hint) from error
             raise StartError(str(error), log=log, hint=hint) from error
 
     def _ended(self, artefacts: Artefacts, pod: Pod | None) -> StartError:
         """Return why the container ended instead of listening."""
         log = self._last_lines(artefacts.container)
-        code = self._exit_code(pod) if pod else 0
-        if code == KILLED:
-            return StartError(
-                f"{artefacts.name} was killed with exit code {KILLED}: more than memory.limit "
-                "was needed to start",
-                log=log,
-                hint="Raise memory.limit in the profile",
-            )
+        container = self.podman.inspect("container", artefacts.container) if pod else None
+        folder, traps = self._root / artefacts.name, Traps.of(self.version())
+        ending = last_ending(self.podman, container, folder, traps) if container else None
+        if ending is not None and ending.cause != "itself":
+            said = ending.sentence(time.time())
+            return StartError(f"{artefacts.name} {said}", log=log, hint=ending.hint or None)
         why = refusal("\n".join(log)) or (log[-1] if log else "it said nothing")
+        code = ending.code if ending else 0
         return StartError(f"{artefacts.name} ended with exit code {code}: {why}", log=log)
-
-    def _exit_code(self, pod: Pod) -> int:
-        """Return how the last run of the server in *pod* ended.
-
-        The container's own exit code is 0 again as soon as podman has restarted it.
-        """
-        out = self.podman.run(
-            *("events", "--stream=false", "--since", "5m", "--filter", "event=died"),
-            *("--filter", f"container={pod.container_id}", "--format", "{{.ContainerExitCode}}"),
-        ).out
-        codes = [int(word) for word in out.split() if word.isdigit()]
-        return codes[-1] if codes else pod.exit_code
 
     def _last_lines(self, container: str) -> tuple[str, ...]:
         return tail("\n".join(self.podman.stream("logs", "--tail", "20", container)))
 
-    def _server_version(self, pod: Pod) -> str:
-        """Return the version of the server in *pod*; empty when it cannot be asked."""
-        if pod.state != "running":
-            return ""
-        return version_in(self.podman.run("exec", pod.container, "valkey-server", "--version").out)
-
-    def _remove(self, pod: str) -> None:
-        """Remove a pod, as often as it takes.
-
-        A server that ends at its start is restarted by Podman, and one that starts just
-        while the pod is removed makes `pod rm` fail half way: containers gone, pod left.
-        """
-        for attempt in range(_REMOVALS):
-            self.podman.run("pod", "rm", "--force", pod)
-            if self.podman.inspect("pod", pod) is None:
-                return
-            time.sleep(0.1 * (attempt + 1))
-        self.podman.require("pod", "rm", "--force", pod)
-
-    def _drop_configs(self, name: str, *, keep: int) -> None:
-        """Remove the ConfigMap volumes of earlier renders, but for the last *keep*."""
-        prefix = PodNames(name).config_prefix
-        out = self.podman.run(
-            "volume", "ls", "--filter", f"name={prefix}", "--format", "{{.CreatedAt}}\t{{.Name}}"
-        ).out
-        found = [line.rpartition("\t") for line in out.splitlines()]
-        mine = sorted(
-            (made, volume)
-            for made, _, volume in found
-            if re.fullmatch(re.escape(prefix) + "[0-9a-f]{12}", volume)
-        )
-        # A volume that is in use, the current one among them, is not removed by `volume rm`.
-        for _, volume in mine[: max(len(mine) - keep, 0)]:
-            self.podman.run("volume", "rm", volume)
+    def _facts(self, pod: Pod) -> dict[str, str]:
+        """Return how the container was made; its image with the id where the tag has moved on."""
+        facts, made_from = dict(pod.facts), pod.facts.get(IMAGE_ID, "")
+        now = self.podman.run("image", "inspect", "--format", "{{.Id}}", pod.image).out.strip()
+        if made_from and now and not now.removeprefix("sha256:").startswith(made_from):
+            facts["image"] = f"{pod.image} of before ({made_from})"
+        return facts

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from valkeyctl.errors import MissingError, ToolError
@@ -64,7 +66,7 @@ class PodmanCommand:
         *words: str | Path,
         timeout: float = _TIMEOUT,
         finish: float = _FINISH,
-        stdin: str = "",
+        stdin: str | bytes = "",
         folder: Path | None = None,
     ) -> Outcome:
         """Return how ``podman *words`` ended, whatever its status.
@@ -80,6 +82,35 @@ class PodmanCommand:
             MissingError: There is no such command.
             ToolError: It did not end within *timeout* seconds.
         """
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        code, out, problem = self._finished(
+            *words, timeout=timeout, finish=finish, stdin=given, folder=folder
+        )
+        return Outcome(code, _text(out), problem)
+
+    def fetch(self, *words: str | Path, timeout: float = _TIMEOUT) -> bytes:
+        """Return the bytes that ``podman *words`` prints, which may be secret.
+
+        Raises:
+            MissingError: There is no such command.
+            ToolError: It failed, or did not end in time.
+        """
+        code, out, problem = self._finished(
+            *words, timeout=timeout, finish=_FINISH, stdin=b"", folder=None
+        )
+        if code:
+            raise self._failed(words, problem, code)
+        return out
+
+    def _finished(
+        self,
+        *words: str | Path,
+        timeout: float,
+        finish: float,
+        stdin: bytes,
+        folder: Path | None,
+    ) -> tuple[int, bytes, str]:
+        """Return the status of ``podman *words``, what it printed and what it complained of."""
         process = self._start(*words, folder=folder)
         try:
             out, problem = process.communicate(stdin, timeout=timeout)
@@ -96,14 +127,14 @@ class PodmanCommand:
             except subprocess.TimeoutExpired:
                 _kill(process)
             raise
-        return Outcome(process.returncode, out, without_noise(problem))
+        return process.returncode, out, without_noise(_text(problem))
 
     def require(
         self,
         *words: str | Path,
         timeout: float = _TIMEOUT,
         finish: float = _FINISH,
-        stdin: str = "",
+        stdin: str | bytes = "",
         folder: Path | None = None,
     ) -> str:
         """Return what ``podman *words`` prints; see `run`.
@@ -114,8 +145,7 @@ class PodmanCommand:
         """
         outcome = self.run(*words, timeout=timeout, finish=finish, stdin=stdin, folder=folder)
         if not outcome.ok:
-            what = " ".join(str(word) for word in words[:2])
-            raise ToolError(f"{self} {what} failed: {outcome.problem or f'status {outcome.code}'}")
+            raise self._failed(words, outcome.problem, outcome.code)
         return outcome.out
 
     def inspect(self, kind: str, name: str) -> dict[str, object] | None:
@@ -142,25 +172,31 @@ class PodmanCommand:
     def stream(self, *words: str | Path) -> Iterator[str]:
         """Yield the lines that ``podman *words`` prints, to its end or to ours."""
         process = self._start(*words, stderr=subprocess.STDOUT)
+        # For one that a thread waits for, which nobody can interrupt.
+        end = atexit.register(partial(_kill, process))
         try:
             assert process.stdout is not None  # noqa: S101 - asked for in _start
-            for line in process.stdout:
+            for raw in process.stdout:
+                line = _text(raw)
                 if not _NOISE.search(line):
                     yield line.rstrip("\n")
         finally:
             _kill(process)
+            atexit.unregister(end)
+
+    def _failed(self, words: Sequence[str | Path], problem: str, code: int) -> ToolError:
+        what = " ".join(str(word) for word in words[:2])
+        return ToolError(f"{self} {what} failed: {problem or f'status {code}'}")
 
     def _start(
         self, *words: str | Path, stderr: int = subprocess.PIPE, folder: Path | None = None
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 [*self._command, *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                text=True,
-                errors="replace",
                 cwd=folder,
                 # A Ctrl-C at our terminal is ours to handle, in order.
                 start_new_session=True,
@@ -183,7 +219,11 @@ def without_noise(text: str) -> str:
     return "; ".join(lines)
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _text(printed: bytes) -> str:
+    return printed.decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     """End *process* and what it started in its own session."""
     if process.poll() is None:
         try:

@@ -13,13 +13,26 @@ from pathlib import Path
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import NotFoundError, RefusedError, StartError, ToolError
 from valkeyctl.render.artefacts import Artefacts
-from valkeyctl.runtime.binary import ServerBinary, find_binary
+from valkeyctl.runtime.binary import ServerBinary, find_binary, require_tls
+from valkeyctl.runtime.datafolder import ProcessData
+from valkeyctl.runtime.datalock import await_data
 from valkeyctl.runtime.directives import refusal, tail
 from valkeyctl.runtime.files import private_folder, remove_folder, write_private
+from valkeyctl.runtime.material import EMPTY, Material
 from valkeyctl.runtime.port import require_free_port
-from valkeyctl.runtime.processconf import PROCESS_CONF, process_files, server_path
-from valkeyctl.runtime.protocol import Instance
-from valkeyctl.runtime.ready import wait_until_ready
+from valkeyctl.runtime.processconf import (
+    PROCESS_CONF,
+    SECRETS_FOLDER,
+    learnt_lines,
+    mode,
+    process_files,
+    require_same_port,
+    server_path,
+)
+from valkeyctl.runtime.processfaults import ProcessFaults
+from valkeyctl.runtime.protocol import Instance, Peer, Trouble
+from valkeyctl.runtime.ready import as_probe, ask, showing, wait_until_ready
+from valkeyctl.runtime.secretsfolder import SecretsFolder
 from valkeyctl.runtime.spawned import Spawned, running_with, spawn
 from valkeyctl.runtime.trial import try_process
 
@@ -42,17 +55,18 @@ class _Server:
     version: str
     origin: str
     grace: float
+    auth: bool = False
 
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint(host=self.host, port=self.port, tls=self.tls)
 
 
-class ProcessRuntime:
+class ProcessRuntime(ProcessFaults):
     """Runs valkey-server as a process that outlives the command that started it.
 
     Args:
-        root: Folder in which each deployment has one of its own, named after it.
+        root: Folder in which each unit has one of its own, named after it.
         environ: Where VALKEYCTL_SERVER and PATH are read; the process environment by
             default.
     """
@@ -67,33 +81,81 @@ class ProcessRuntime:
         """Prove that there is a valkey-server that runs; see `Runtime.check`."""
         find_binary(self._environ)
 
-    def prove(self, artefacts: Artefacts) -> list[str]:
+    def prove(self, artefacts: Artefacts, material: Material = EMPTY) -> list[str]:
         """Prove that *artefacts* would start; see `Runtime.prove`."""
         binary = self._binary(artefacts)
         self._require_port(artefacts, self._running(artefacts.name))
         return [
             f"server: {binary}",
             f"port {artefacts.port} on {artefacts.host} can be had",
-            *try_process(artefacts, binary),
+            *try_process(artefacts, binary, material),
         ]
 
-    def start(self, artefacts: Artefacts) -> Endpoint:
+    def start(self, artefacts: Artefacts, material: Material = EMPTY) -> Endpoint:
         """Start the server, or replace one of the same name; see `Runtime.start`."""
-        binary = self._binary(artefacts)
         running = self._running(artefacts.name)
         if running is not None and running.digest == artefacts.digest:
-            self._wait(artefacts.name, running)
+            self._wait(artefacts, material, running)
             return running.endpoint
+        grace = running.grace if running is not None else 0.0
+        self._start_anew(artefacts, material, grace)
+        return Endpoint(host=artefacts.host, port=artefacts.port, tls=artefacts.tls)
+
+    def restart(
+        self,
+        artefacts: Artefacts,
+        material: Material = EMPTY,
+        *,
+        grace: float | None = None,
+        in_place: bool = True,  # noqa: ARG002 - a process has no place but its own
+    ) -> bool:
+        """End the process and start another; see `Runtime.restart`."""
+        patience = artefacts.stop_grace if grace is None else grace
+        return self._start_anew(artefacts, material, patience)
+
+    def _start_anew(self, artefacts: Artefacts, material: Material, grace: float) -> bool:
+        """Start the server in place of the one that runs; False when that had to be killed."""
+        # What can fail is tried while the old one serves.
+        binary, running = self._binary(artefacts), self._running(artefacts.name)
         self._require_port(artefacts, running)
-        if running is not None:
-            running.process.end(running.grace)
+        material.complete(artefacts)
+        await_data(self._root / artefacts.name)
+        ended = running is None or running.process.end(grace)
         try:
+            self._secrets(artefacts.name).fill(material, rest=True)
             server = self._spawn(artefacts, binary)
-            self._wait(artefacts.name, server)
+            self._wait(artefacts, material, server)
         except BaseException:  # Ctrl-C too: nothing half-started may stay
             self._abandon(artefacts.name)
             raise
-        return server.endpoint
+        return ended
+
+    def server_version(self, artefacts: Artefacts) -> str:
+        """Return the version of the binary; see `Runtime.server_version`."""
+        return self._binary(artefacts).version
+
+    def shape(self, artefacts: Artefacts) -> str:
+        """Return what changes with the address and the kind of server; see `Runtime.shape`."""
+        return f"{artefacts.host}:{artefacts.port} tls={artefacts.tls} auth={artefacts.auth}"
+
+    def adopt(self, artefacts: Artefacts) -> None:
+        """Keep what was set live for the next start; see `Runtime.adopt`."""
+        server = self._running(artefacts.name)
+        if server is None:
+            raise ToolError(f"{artefacts.name} does not run any more")
+        self._write_files(artefacts, server.version)
+        self._save(
+            artefacts.name,
+            replace(server, digest=artefacts.digest, grace=artefacts.stop_grace),
+        )
+
+    def deliver(self, artefacts: Artefacts, material: Material) -> bool:
+        """Write the secret files that the process reads; see `Runtime.deliver`."""
+        return self._secrets(artefacts.name).fill(material.complete(artefacts))
+
+    def peer(self, artefacts: Artefacts) -> Peer:
+        """Return the loopback address; see `Runtime.peer`."""
+        return Peer(artefacts.host, artefacts.port, artefacts.bus_port)
 
     def find(self, name: str) -> Instance | None:
         """Return the server called *name*, or None; see `Runtime.find`."""
@@ -111,11 +173,25 @@ class ProcessRuntime:
             version=server.version,
         )
 
+    def trouble(self, name: str) -> Trouble | None:
+        """Return what is wrong with the server called *name*; see `Runtime.trouble`."""
+        server = self._load(name)
+        if server is None or (server.process.alive and ask(server.endpoint) != "silent"):
+            return None
+        pid = server.process.pid
+        if server.process.alive:
+            return Trouble(f"does not answer, and its process (pid {pid}) is there", "", now=True)
+        log = self._root / name / _LOG
+        last = tail(log.read_text(errors="replace")) if log.exists() else ()
+        said = f"; it said last: {last[-1]}" if last else ""
+        return Trouble(f"has ended (it was pid {pid}){said}", "", now=True)
+
     def stop(self, name: str, grace: float) -> bool:
         """Stop *name* cleanly; see `Runtime.stop`."""
         running = self._running(name)
         ended = running is None or running.process.end(grace)
         self._forget(name)
+        self._secrets(name).remove()
         if not ended:
             raise ToolError(
                 f"{name} did not end within {grace:g} s and was killed; "
@@ -124,12 +200,22 @@ class ProcessRuntime:
             )
         return running is not None
 
+    def data(self, artefacts: Artefacts) -> ProcessData:
+        """Return the data folder, to put other data into it; see `Runtime.data`."""
+        folder = private_folder(self._root / artefacts.name) / "data"
+        return ProcessData(folder, artefacts, self._binary(artefacts))
+
+    def keeps(self, name: str) -> bool:
+        """Say whether there is a folder of *name*; see `Runtime.keeps`."""
+        return (self._root / name).exists()
+
     def purge(self, name: str) -> bool:
         """Remove the data, the log and the files of a stopped *name*; see `Runtime.purge`."""
         if self._running(name) is not None:
             raise RefusedError(
                 f"{name} still runs, and its data is in use", hint="Stop it first: valkeyctl down"
             )
+        await_data(self._root / name)
         return remove_folder(self._root / name)
 
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
@@ -140,6 +226,11 @@ class ProcessRuntime:
                 f"there is no log of {name}", hint="See what is deployed: valkeyctl status"
             )
         return self._read_log(name, log, lines, follow=follow)
+
+    def process_of(self, name: str) -> Spawned | None:
+        """Return the process of *name*; None when it does not run."""
+        running = self._running(name)
+        return running.process if running is not None else None
 
     def _read_log(self, name: str, log: Path, lines: int, *, follow: bool) -> Iterator[str]:
         with log.open(encoding="utf-8", errors="replace") as file:
@@ -160,10 +251,14 @@ class ProcessRuntime:
 
     def _binary(self, artefacts: Artefacts) -> ServerBinary:
         full_build = artefacts.tls or artefacts.directives.get("activedefrag") == "yes"
-        return find_binary(self._environ, full_build=full_build)
+        binary = find_binary(self._environ, full_build=full_build)
+        if artefacts.tls:
+            require_tls(binary)
+        return binary
 
     def _require_port(self, artefacts: Artefacts, running: _Server | None) -> None:
         """Prove that the port is free, or held by the server that will be replaced."""
+        require_same_port(artefacts, self._main_file(artefacts.name))
         if (
             running is not None
             and (running.host, running.port) == (artefacts.host, artefacts.port)
@@ -172,11 +267,12 @@ class ProcessRuntime:
             return
         require_free_port(artefacts.host, artefacts.port)
 
+    def _secrets(self, name: str) -> SecretsFolder:
+        return SecretsFolder(self._root / name / SECRETS_FOLDER)
+
     def _spawn(self, artefacts: Artefacts, binary: ServerBinary) -> _Server:
-        folder = private_folder(self._root / artefacts.name)
+        folder = self._write_files(artefacts, binary.version)
         private_folder(folder / "data")
-        for file, text in process_files(artefacts, folder).items():
-            write_private(folder / file, text)
         server = _Server(
             process=Spawned(0, 0.0),
             host=artefacts.host,
@@ -186,6 +282,7 @@ class ProcessRuntime:
             version=binary.version,
             origin=binary.origin,
             grace=artefacts.stop_grace,
+            auth=artefacts.auth,
         )
         # Before the start and again after it: whoever is killed in between leaves a
         # record without a pid, and the server is found by its command line.
@@ -195,15 +292,35 @@ class ProcessRuntime:
             if log.exists():
                 log.replace(log.with_suffix(".log.1"))
             with log.open("wb") as output:
-                process = spawn([binary.path, self._argument(artefacts.name)], folder, output)
+                command: list[str | Path] = [
+                    binary.path,
+                    self._argument(artefacts.name),
+                    *mode(artefacts),
+                ]
+                process = spawn(command, folder, output)
         except OSError as error:
             raise StartError(f"cannot start {binary}: {error.strerror or error}") from error
         server = replace(server, process=process)
         self._save(artefacts.name, server)
         return server
 
-    def _wait(self, name: str, server: _Server) -> None:
+    def _write_files(self, artefacts: Artefacts, version: str) -> Path:
+        """Write what the server is started from into its folder, and return that."""
+        folder = private_folder(self._root / artefacts.name)
+        learnt = learnt_lines(artefacts, self._main_file(artefacts.name))
+        files = process_files(artefacts, folder, version=version, learnt=learnt)
+        for file, text in files.items():
+            write_private(folder / file, text)
+        return folder
+
+    def _main_file(self, name: str) -> str | None:
+        """Return process.conf of *name* as it is now; None without one."""
+        file = self._root / name / PROCESS_CONF
+        return file.read_text(errors="replace") if file.exists() else None
+
+    def _wait(self, artefacts: Artefacts, material: Material, server: _Server) -> None:
         """Return when *server* answers PING, and the answer can only be its own."""
+        name = artefacts.name
         log = self._root / name / _LOG
 
         def words() -> tuple[str, tuple[str, ...]]:
@@ -217,7 +334,9 @@ class ProcessRuntime:
                 raise StartError(f"{name} ended before it listened: {reason}", log=last)
 
         try:
-            wait_until_ready(server.endpoint, patience=_START_PATIENCE, check=check)
+            probe = as_probe(server.endpoint, auth=server.auth)
+            with showing(probe, artefacts, material) as asked:
+                wait_until_ready(asked, patience=_START_PATIENCE, check=check)
         except StartError as error:
             raise StartError(
                 str(error),
@@ -232,7 +351,9 @@ class ProcessRuntime:
         """End what a failed start has left, and forget it."""
         server = self._load(name)
         if server is not None:
-            server.process.end(_ABANDON_GRACE)
+            # One that answers when Ctrl-C comes has taken writes, and is given time to save.
+            answers = ask(server.endpoint) == "ready"
+            server.process.end(max(server.grace, _ABANDON_GRACE) if answers else _ABANDON_GRACE)
         self._forget(name)
 
     def _running(self, name: str) -> _Server | None:

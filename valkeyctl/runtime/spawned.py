@@ -61,6 +61,8 @@ class Spawned:
     def end(self, grace: float) -> bool:
         """Ask it to end and wait *grace* seconds; False when it had to be killed."""
         self._signal(signal.SIGTERM)
+        # One that a drill has left paused would not hear of it before its time is up.
+        self._signal(signal.SIGCONT)
         try:
             gone = self._gone_within(grace)
         except BaseException:
@@ -76,6 +78,17 @@ class Spawned:
         """End it at once, without a chance to save."""
         self._signal(signal.SIGKILL)
         self._gone_within(_KILL_PATIENCE)
+
+    def pause(self) -> None:
+        """Let it stand still until `resume`: its port takes connections, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> bool:
+        """Let it go on; False when it was not paused."""
+        process = self._process()
+        paused = process is not None and process.status() == psutil.STATUS_STOPPED
+        self._signal(signal.SIGCONT)
+        return paused
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process()
@@ -121,6 +134,8 @@ def spawn(command: Sequence[str | Path], folder: Path, log: IO[bytes]) -> Spawne
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        # A server rewrites its configuration, with the password for its primary in it.
+        umask=0o077,
     )
     try:
         birth = psutil.Process(process.pid).create_time()
@@ -136,10 +151,10 @@ def spawn(command: Sequence[str | Path], folder: Path, log: IO[bytes]) -> Spawne
 
 
 def running_with(argument: str) -> Spawned | None:
-    """Return the process that `spawn` started with *argument* as its last, or None."""
+    """Return the process that `spawn` started with *argument*, or None."""
     for process in psutil.process_iter(["cmdline", "create_time"]):
         # A process that ended meanwhile, or is not ours to see, has no command line.
-        if (process.info["cmdline"] or [""])[-1] != argument:
+        if argument not in (process.info["cmdline"] or [])[1:]:
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # An editor that has the same file open leads no session of its own.

@@ -1,0 +1,27 @@
+"""What is told of a fault that is, or was left, in force."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from valkeyctl.ops.faultmark import Mark, mark_warning, set_mark
+from valkeyctl.ops.statefolder import StateFolder
+
+MARK = Mark(drill="hang", unit="prod", run="c0ffee00", app="prod")
+
+
+def test_a_drill_that_runs_is_told_as_such(state: StateFolder) -> None:
+    """Undoing it would be refused: it has the lock."""
+    set_mark(state, "prod", MARK)
+
+    assert mark_warning(state, "prod").endswith(f"runs at this moment (pid {os.getpid()})")
+
+
+def test_a_later_process_with_the_number_of_the_drill_is_not_it(state: StateFolder) -> None:
+    """Numbers come round; the fault of a drill that was killed is to be undone."""
+    set_mark(state, "prod", MARK)
+    file = state.drill_mark("prod")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "began_at": 1.0}))
+
+    assert "was not undone" in mark_warning(state, "prod")

@@ -1,0 +1,1 @@
+"""A server merged into files that somebody else wrote."""

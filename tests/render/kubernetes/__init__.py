@@ -1,0 +1,1 @@
+"""kubernetes.yaml, and its scripts on containers that stand for pods."""

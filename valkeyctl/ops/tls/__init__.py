@@ -1,0 +1,1 @@
+"""Certificates of a deployment: made, checked, renewed on a running server."""

@@ -1,0 +1,1 @@
+"""Deployments of several servers: seeing all of it at once, and judging what is seen."""
