@@ -103,6 +103,22 @@ def test_a_live_change_outlives_a_crash(state: StateFolder, podman_command: str)
 
 
 @pytest.mark.slow
+def test_a_server_that_was_stopped_in_its_pod_is_started_again(
+    state: StateFolder, podman_command: str
+) -> None:
+    """As a killed deploy leaves it: on Podman 5 the pod goes on, and holds the port."""
+    profile = unique_profile(persistence="rdb")
+    found = deploy(profile, state, runtime="podman")
+    command(at(found), "SET", "k", "kept")
+    subprocess.run([podman_command, "stop", f"{profile.name}-valkey-server"], check=True)
+
+    again = deploy(changed(profile, probes={"interval": "20s"}), state)
+
+    assert again.action == "started"
+    assert command(at(again), "GET", "k") == b"$4\r\nkept\r\n"
+
+
+@pytest.mark.slow
 def test_a_tag_that_has_moved_is_drift(state: StateFolder, podman_command: str) -> None:
     """The same name is another image now; the next deploy takes that one."""
     image = f"localhost/vkt-{secrets.token_hex(4)}:1"

@@ -59,6 +59,8 @@ class Pod:
         restarts: How often podman has started it anew.
         facts: What the container is made like, by the field of the profile.
         started: When it was started last, in podman's words.
+        holds_port: Whether its infra container runs, which keeps the published port even
+            while the server is stopped, as it is after a deploy that was killed then.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Pod:
     restarts: int
     facts: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
+    holds_port: bool = False
 
     @property
     def running(self) -> bool:
@@ -100,6 +103,7 @@ def find_pod(podman: PodmanCommand, deployment: str) -> Pod | None:
         exit_code=_number(state.get("ExitCode")),
         restarts=_number(container.get("RestartCount")),
         facts=_facts(container),
+        holds_port=str(pod.get("State", "")) in {"Running", "Degraded"},
         started=str(state.get("StartedAt", "")),
     )
 

@@ -315,7 +315,8 @@ class PodmanRuntime(PodmanFaults):
     def _require_port(self, artefacts: Artefacts, pod: Pod | None) -> None:
         """Prove that the port is free, or published by the pod that will be replaced."""
         wanted = (artefacts.host, artefacts.port)
-        if pod is None or not pod.running or wanted != (pod.endpoint.host, pod.endpoint.port):
+        ours = pod is not None and (pod.running or pod.holds_port)
+        if pod is None or not ours or wanted != (pod.endpoint.host, pod.endpoint.port):
             require_free_port(*wanted)
 
     def _prove_place(self, artefacts: Artefacts) -> list[str]:
