@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from valkeyctl.caching import CacheService, ValkeyClient
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import AuthError, UnreachableError, ValkeyctlError
 from valkeyctl.ops.health import probe
-from valkeyctl.ops.keyspace.inspection.home import slot_of
 from valkeyctl.ops.keyspace.nodes import Primaries, primaries
 
 _SHORT_TTL_MS = 100

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.ops.drill.shards import Finder, Shard, slot_of
+from valkeyctl.ops.drill.shards import Finder, Shard
 
 
 def test_a_key_has_the_slot_that_the_server_gives_it() -> None:

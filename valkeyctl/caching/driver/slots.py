@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,16 @@ from valkeyctl.endpoint import Node
 from valkeyctl.errors import UnreachableError
 
 SLOTS = 16384
+
+
+def slot_of(key: bytes) -> int:
+    """Return the hash slot of *key*, by its hash tag where it has one.
+
+    Source: the Valkey Cluster specification, "Hash tags"; its CRC16 is that of XMODEM.
+    """
+    begin = key.find(b"{") + 1
+    end = key.find(b"}", begin) if begin else -1
+    return binascii.crc_hqx(key[begin:end] if end > begin else key, 0) % SLOTS
 
 
 class SlotRange(NamedTuple):

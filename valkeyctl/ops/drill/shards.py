@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import binascii
 from dataclasses import dataclass, replace
 
-from valkeyctl.caching.driver.slots import SLOTS
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.endpoint import Endpoint, Node
 from valkeyctl.errors import UnreachableError
 from valkeyctl.ops.keyspace.nodes import primaries
@@ -101,11 +100,3 @@ class Finder:
         if len(servers) < len(shards):
             raise UnreachableError(f"nobody in {self.endpoint.address} serves some of the slots")
         return servers
-
-
-def slot_of(key: bytes) -> int:
-    """Return the hash slot of a *key* without a hash tag.
-
-    Source: Valkey Cluster specification, keys distribution model: CRC16 (XMODEM) modulo 16384.
-    """
-    return binascii.crc_hqx(key, 0) % SLOTS

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from valkeyctl.caching.driver.slots import SLOTS
+from valkeyctl.caching.driver.slots import SLOTS, slot_of
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import ValkeyctlError
 from valkeyctl.ops.checks import STANDARD, Check, Thresholds, gravity
-from valkeyctl.ops.keyspace.inspection.home import slot_of
 from valkeyctl.ops.serverchecks import check_ping, check_server, probe_key
 from valkeyctl.ops.topology.clusterchecks import cluster_checks
 from valkeyctl.ops.topology.nodechecks import check_nodes, check_version

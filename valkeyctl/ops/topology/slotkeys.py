@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from binascii import crc_hqx
 from itertools import count
 
-from valkeyctl.caching.driver.slots import SLOTS
+from valkeyctl.caching.driver.slots import slot_of
 
 
 def key_tag(first: int, last: int) -> str:
-    """Return a hash tag, braces included, whose slot lies between *first* and *last*.
-
-    Source: the Valkey Cluster specification; its CRC16 is CRC-CCITT with an initial 0.
-    """
-    slots = ((number, crc_hqx(str(number).encode(), 0) % SLOTS) for number in count())
-    return next(f"{{{number}}}" for number, slot in slots if first <= slot <= last)
+    """Return a hash tag, braces included, whose slot lies between *first* and *last*."""
+    tags = (b"{%d}" % number for number in count())
+    return next(tag.decode() for tag in tags if first <= slot_of(tag) <= last)

@@ -11,13 +11,14 @@ import pytest
 from tests.caching.deployments import ClusterDeployment
 from tests.conftest import command, free_port, start_server
 from tests.ops.keyspace.scripted import page, scripted_server
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.keys import SHARDS, KeyScheme
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.ops.keyspace.counting import sample as sample_module
 from valkeyctl.ops.keyspace.counting import stats as stats_module
 from valkeyctl.ops.keyspace.counting.census import KeyspaceStats
-from valkeyctl.ops.keyspace.counting.draws import Draws, slot_of
+from valkeyctl.ops.keyspace.counting.draws import Draws
 from valkeyctl.ops.keyspace.counting.stats import stats
 from valkeyctl.ops.keyspace.pace import Impact, Pace
 from valkeyctl.ops.keyspace.scan import Walker

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from tests.caching.deployments import ClusterDeployment, until
 from tests.conftest import free_port, start_server
 from valkeyctl.caching import CacheService, ValkeyClient
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import NotFoundError, ServerReplyError, UnreachableError
-from valkeyctl.ops.keyspace.inspection.home import EntryName, Home, slot_of
+from valkeyctl.ops.keyspace.inspection.home import EntryName, Home
 from valkeyctl.ops.keyspace.inspection.inspect import inspect_key
 from valkeyctl.ops.keyspace.inspection.listing import Filters, KeyPages, list_keys
 

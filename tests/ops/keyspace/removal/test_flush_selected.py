@@ -12,12 +12,13 @@ from tests.caching.deployments import ClusterDeployment, SentinelDeployment
 from tests.ops.keyspace.scripted import page, scripted_server
 from valkeyctl.caching import CacheService, ValkeyClient
 from valkeyctl.caching.codec import Envelope
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.keys import SHARDS, KeyScheme
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import AuthError, PartialError, ServerReplyError
 from valkeyctl.ops.keyspace.pace import Impact, Pace
-from valkeyctl.ops.keyspace.removal.doomed import doomed_by, slot_of
+from valkeyctl.ops.keyspace.removal.doomed import doomed_by
 from valkeyctl.ops.keyspace.removal.flush import flush
 from valkeyctl.ops.keyspace.removal.flushplan import plan_flush
 from valkeyctl.ops.keyspace.removal.selection import Selection

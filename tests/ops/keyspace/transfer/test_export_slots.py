@@ -8,8 +8,8 @@ import pytest
 
 from tests.caching.deployments import ClusterDeployment
 from tests.ops.keyspace.transfer.snapshots import exported
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.errors import ServerReplyError
-from valkeyctl.ops.keyspace.loading.bulk import slot_of
 from valkeyctl.ops.keyspace.scan import Batch, Walker
 
 KEY = b"shop:list"

@@ -8,7 +8,6 @@ a slot is drawn first, in proportion to its keys, and then a place in its table.
 
 from __future__ import annotations
 
-import binascii
 import bisect
 import itertools
 import random
@@ -16,8 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.wire import Wire, pack
-from valkeyctl.ops.keyspace.cursors import SLOT_BITS, SLOTS
+from valkeyctl.ops.keyspace.cursors import SLOT_BITS
 from valkeyctl.ops.keyspace.lanes import Node
 from valkeyctl.ops.keyspace.pace import Pace
 from valkeyctl.ops.keyspace.pages import (
@@ -196,13 +196,3 @@ def _keep_slot(page: Page, slot: int) -> None:
         ]
         page.odd.clear()
         page.odd.update(kept)
-
-
-def slot_of(key: bytes) -> int:
-    """Return the Cluster slot of *key*: CRC16 of its hash tag, or of all of it."""
-    start = key.find(b"{")
-    if start >= 0:
-        end = key.find(b"}", start + 1)
-        if end > start + 1:
-            key = key[start + 1 : end]
-    return binascii.crc_hqx(key, 0) % SLOTS

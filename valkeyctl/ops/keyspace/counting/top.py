@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.keys import parse_key
 from valkeyctl.caching.wire import Packed, Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import InvalidKeyError, ServerReplyError, UsageError
 from valkeyctl.ops.keyspace.counting.census import big_key, shown_key
-from valkeyctl.ops.keyspace.counting.draws import slot_of
 from valkeyctl.ops.keyspace.counting.ranking import Ranking
 from valkeyctl.ops.keyspace.lanes import Node
 from valkeyctl.ops.keyspace.pace import Pace

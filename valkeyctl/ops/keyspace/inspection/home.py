@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 from dataclasses import dataclass
 
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import NotFoundError, UnreachableError
-from valkeyctl.ops.keyspace.cursors import SLOTS
 from valkeyctl.ops.keyspace.display import read_bytes, show_bytes
 from valkeyctl.ops.keyspace.nodes import Primaries, primaries
 
@@ -90,15 +89,3 @@ class Home:
         return NotFoundError(
             f"there is no key {shown} on {place}", hint="List what is there: valkeyctl keys ls"
         )
-
-
-def slot_of(key: bytes) -> int:
-    """Return the hash slot of *key*: CRC16 (XMODEM) of its hash tag, or of all of it.
-
-    Source: Valkey Cluster specification, "Hash tags".
-    """
-    begin = key.find(b"{")
-    end = key.find(b"}", begin + 1) if begin >= 0 else -1
-    if end > begin + 1:
-        key = key[begin + 1 : end]
-    return binascii.crc_hqx(key, 0) % SLOTS

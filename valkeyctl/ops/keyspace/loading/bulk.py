@@ -12,13 +12,12 @@ replaced by a script that decides and writes at once.
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from valkeyctl.caching.driver.slots import SLOTS
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.replies import Word
 from valkeyctl.caching.script import load_script
 from valkeyctl.caching.wire import Wire
@@ -277,11 +276,3 @@ class BulkWriter:
             for place, was in zip(places, stored, strict=True):
                 if not was:
                     yield place
-
-
-def slot_of(key: bytes) -> int:
-    """Return the slot of a Cluster that *key* lies in, by its hash tag if it has one."""
-    begin = key.find(b"{") + 1
-    end = key.find(b"}", begin) if begin else -1
-    # CRC-16 of XMODEM, as the Cluster specification has it.
-    return binascii.crc_hqx(key[begin:end] if end > begin else key, 0) % SLOTS

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import binascii
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.keys import KeyScheme
 from valkeyctl.errors import ServerReplyError
-from valkeyctl.ops.keyspace.cursors import SLOTS
 from valkeyctl.ops.keyspace.pace import Pace
 from valkeyctl.ops.keyspace.removal.selection import Selection, literal_head
 from valkeyctl.ops.keyspace.scan import Answer, Command, Walker, escape_glob
@@ -256,15 +255,3 @@ def _grouped(keys: list[bytes], *, has_slots: bool) -> Iterator[list[bytes]]:
         slots.setdefault(slot_of(key), []).append(key)
     for group in slots.values():
         yield from _grouped(group, has_slots=False)
-
-
-def slot_of(key: bytes) -> int:
-    """Return the hash slot of *key* on a Cluster.
-
-    Source: the Valkey Cluster specification, "Hash tags"; the CRC is XMODEM's.
-    """
-    begin = key.find(b"{")
-    end = key.find(b"}", begin + 1)
-    if begin >= 0 and begin + 1 < end:
-        key = key[begin + 1 : end]
-    return binascii.crc_hqx(key, 0) % SLOTS

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from valkeyctl.caching.driver.slots import slot_of
 from valkeyctl.caching.replies import Word
 from valkeyctl.caching.wire import Wire
 from valkeyctl.errors import ServerReplyError, UnreachableError, ValkeyctlError
 from valkeyctl.ops.keyspace.lanes import Answer
-from valkeyctl.ops.keyspace.loading.bulk import slot_of
 from valkeyctl.ops.keyspace.loading.fronts import checked
 from valkeyctl.ops.keyspace.nodes import Primaries
 from valkeyctl.ops.keyspace.transfer.exportlines import ExportLine, StreamFacts
