@@ -89,8 +89,8 @@ def test_a_profile_serves_and_goes_as_processes(
         (podman, name)
         for podman in PODMANS
         for name in NAMES
-        # Of the newer Podman two are enough here: its own ways are tried in tests/runtime.
-        if podman == "podman" or name in {"prod", "state"}
+        # Each on one of the two: their own ways are tried in tests/runtime.
+        if (podman == "podman5") == (name in {"dev", "prod"})
     ],
     indirect=["podman_command"],
 )

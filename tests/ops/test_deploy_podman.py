@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import command
+from tests.conftest import command, one_podman
 from tests.ops.conftest import at, changed, fact
 from tests.runtime.conftest import unique_profile, with_conf_line
 from valkeyctl.errors import MissingError, RefusedError, StartError
@@ -55,6 +55,7 @@ def test_from_profile_to_nothing_again(state: StateFolder) -> None:
     assert (removal.stopped, removal.purged, removal.keys) == (True, True, 1)
 
 
+@one_podman
 @pytest.mark.slow
 def test_a_start_that_fails_puts_the_last_good_render_back(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
@@ -118,6 +119,7 @@ def test_a_server_that_was_stopped_in_its_pod_is_started_again(
     assert command(at(again), "GET", "k") == b"$4\r\nkept\r\n"
 
 
+@one_podman
 @pytest.mark.slow
 def test_a_tag_that_has_moved_is_drift(state: StateFolder, podman_command: str) -> None:
     """The same name is another image now; the next deploy takes that one."""
@@ -155,6 +157,7 @@ def test_a_tag_that_has_moved_is_drift(state: StateFolder, podman_command: str) 
         subprocess.run([podman_command, "untag", image, image], check=True)
 
 
+@one_podman
 @pytest.mark.slow
 def test_a_missing_image_touches_nothing(state: StateFolder) -> None:
     """The image is looked for before the old pod is stopped."""

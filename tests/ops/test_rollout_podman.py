@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import command
+from tests.conftest import command, one_podman
 from tests.ops.conftest import at, changed, fact
 from tests.runtime.conftest import unique_profile
 from valkeyctl.errors import RefusedError, StartError
@@ -19,7 +19,7 @@ from valkeyctl.profile import Profile
 from valkeyctl.runtime import podman
 from valkeyctl.runtime.select import PODMAN_VARIABLE
 
-pytestmark = [pytest.mark.podman, pytest.mark.slow]
+pytestmark = [pytest.mark.podman, pytest.mark.slow, one_podman]
 
 _IMAGE = "docker.io/valkey/valkey:{}"
 _FIXED = {"databases": 4}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import command
+from tests.conftest import command, one_podman
 from tests.ops.backup.conftest import back_up_deployment
 from tests.ops.conftest import Start, at
 from tests.runtime.conftest import unique_profile
@@ -123,6 +123,7 @@ def volume_of(name: str) -> list[str]:
     return podman.require(*words, "--entrypoint", "ls", image, "-A", "/data").split()
 
 
+@one_podman
 def test_a_container_verifies_where_no_server_is_installed(
     state: StateFolder, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

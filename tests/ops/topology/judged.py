@@ -25,6 +25,11 @@ def verdicts(report: HealthReport) -> dict[str, str]:
     return {name: verdict for name, verdict in found.items() if USUAL.get(name) != verdict}
 
 
+def failing(report: HealthReport) -> list[Check]:
+    """Return the checks of *report* that keep it from being healthy; for `assert == []`."""
+    return [check for check in report.checks if check.verdict == "fail"]
+
+
 def report_with(
     endpoint: Endpoint,
     wanted: Mapping[str, str],

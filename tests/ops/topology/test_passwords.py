@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.ops.topology.judged import failing
 from tests.ops.topology.profiles import KINDS, topology
 from valkeyctl.ops.access import access
 from valkeyctl.ops.deploy import deploy, restart
@@ -54,7 +55,7 @@ def test_new_passwords_hold_over_restarts_and_failovers(kind: str, state: StateF
     finder = Finder(access(profile, state), timeout=0.5)
     assert missing(finder, load.written()) == set()
     restart(profile.name, state)
-    assert probe(access(profile, state), app=profile.app, deadline=5).healthy
+    assert failing(probe(access(profile, state), app=profile.app, deadline=5)) == []
 
     before = primaries(profile, state)
     dead = min(before)
@@ -67,5 +68,5 @@ def test_new_passwords_hold_over_restarts_and_failovers(kind: str, state: StateF
     deploy(profile, state)
     assert dead not in primaries(profile, state)
     assert status(profile, state).drift == ()
-    assert probe(access(profile, state), app=profile.app, deadline=5).healthy
+    assert failing(probe(access(profile, state), app=profile.app, deadline=5)) == []
     assert missing(finder, load.written()) == set()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import command, free_ports
 from tests.ops.conftest import changed, fact, servers_of
+from tests.ops.topology.judged import failing
 from tests.ops.topology.profiles import KINDS, primary_of, sentinels, servers, topology
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import PortTakenError, RefusedError, StartError
@@ -82,17 +83,17 @@ def test_a_first_deploy_that_fails_leaves_nothing_in_the_way(
     assert deploy(elsewhere, state, runtime="process").action == "started"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "step"), [("cluster", "form"), ("sentinel", "wait_until_whole")])
 def test_a_topology_that_does_not_form_is_stopped_again(
-    kind: str, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+    kind: str, step: str, state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is left with six servers that know nothing of each other."""
     profile = topology(kind)
 
-    def failing(_: Forming) -> None:
+    def unable(_: Forming) -> None:
         raise StartError("after 60 s: nobody knows anybody")
 
-    monkeypatch.setattr(Forming, "form", failing)
+    monkeypatch.setattr(Forming, step, unable)
     with pytest.raises(StartError, match="nobody knows anybody"):
         deploy(profile, state, runtime="process")
 
@@ -145,7 +146,7 @@ def test_the_newest_data_is_there_after_down_and_deploy(
 
     assert {name: fact(one, "role") for name, one in servers(profile).items()} == roles
     assert command(servers(profile)[primary], "GET", key) == b"$1\r\nx\r\n"
-    assert probe(access(profile, state), app=profile.app, deadline=5).healthy
+    assert failing(probe(access(profile, state), app=profile.app, deadline=5)) == []
 
 
 def own_key(primary: Endpoint) -> str:
@@ -200,6 +201,31 @@ def test_what_sentinels_say_wrongly_turns_no_primary_into_a_replica(state: State
 
     assert fact(servers(profile)[first], "role") == "master"
     assert command(servers(profile)[first], "GET", "k") == b"$4\r\nkept\r\n"
+
+
+def test_a_failover_under_way_is_waited_for_and_an_added_replica_follows(
+    state: StateFolder,
+) -> None:
+    """Deploy says nothing while two servers take writes; and it follows who is primary by then."""
+    profile = topology("sentinel")
+    deploy(profile, state, runtime="process")
+    before, sentinel = primary_of(profile), next(iter(sentinels(profile).values()))
+    # It has begun; for some seconds from now on the old primary serves, too.
+    assert command(sentinel, "SENTINEL", "FAILOVER", profile.name) == b"+OK\r\n"
+
+    done = deploy(profile, state)
+
+    assert failing(probe(access(profile, state), app=profile.app, deadline=5)) == []
+    assert primary_of(profile) != before
+    assert (done.action, done.warnings) == ("unchanged", ())
+
+    # Not whom the rendered file names: that one is a replica now.
+    more = {"replicas": 3, "output_buffer": "8Mi", "backlog": "4Mi"}
+    deploy(changed(profile, replication=more), state)
+
+    added = servers(changed(profile, replication=more))[f"{profile.name}-node-4"]
+    assert fact(added, "master_port") == str(servers(profile)[primary_of(profile)].port)
+    assert fact(added, "master_link_status") == "up"
 
 
 def test_nobody_hands_over_beside_a_second_primary(state: StateFolder) -> None:

@@ -7,30 +7,33 @@ half way is completed by the next one, and a deployment that is formed is not to
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 from valkeyctl.caching.driver.slots import SLOTS
-from valkeyctl.caching.wire import Reply, Wire
+from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint, Node
-from valkeyctl.errors import RefusedError, ServerReplyError, ValkeyctlError
+from valkeyctl.errors import (
+    RefusedError,
+    ServerReplyError,
+    StartError,
+    UnreachableError,
+    ValkeyctlError,
+)
 from valkeyctl.ops.deployment import Access, Progress
 from valkeyctl.ops.topology import readings
-from valkeyctl.ops.topology.members import (
-    TIMEOUT,
-    members,
-    sentinels_of,
-    servers_of,
-)
+from valkeyctl.ops.topology.members import TIMEOUT, members, servers_of
 from valkeyctl.ops.topology.patience import wait_until
-from valkeyctl.ops.topology.picture import Peer
+from valkeyctl.ops.topology.picture import Peer, count_slots
+from valkeyctl.ops.topology.sentinelwords import SentinelWord, agreed_primary, sentinel_words
+from valkeyctl.ops.topology.wholeness import Wholeness, wholeness
 from valkeyctl.render import Artefacts
 from valkeyctl.runtime.protocol import Runtime
 
 _PATIENCE = 60.0
+_SOON = 5.0  # a sentinel takes back within a second or two that a server is down
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,40 @@ class Forming:
             self._form_sentinel()
         self.wait_in_sync()
 
+    def wait_until_whole(self) -> list[str]:
+        """Return when health finds nothing that fails; with what it finds all the same.
+
+        Servers that say that they are formed are not enough: a primary refuses writes until
+        it has heard of its replicas again, and a failover may have begun on the way.
+
+        Returns:
+            What an operator should know: failures that no waiting mends, and warnings that
+            did not go in time.
+
+        Raises:
+            StartError: It is not whole in time; says what health finds.
+            AuthError, TlsError: It cannot be asked.
+        """
+        found = Wholeness()
+
+        def broken() -> str:
+            nonlocal found
+            found = wholeness(self.artefacts, self.access)
+            if found.broken and self.artefacts.topology == "sentinel":
+                self._unsettled()  # Sentinel would mend this, too, but later
+            return f"health finds {'; '.join(found.broken)}" if found.broken else ""
+
+        self._wait(broken)
+        if found.passing:
+            with contextlib.suppress(StartError):
+                soon = min(_SOON, self.patience)
+                wait_until(lambda: broken() or "; ".join(found.passing), patience=soon)
+            self._wait(broken)  # what may have come of it
+        return [
+            *(f"health fails: {fault}" for fault in found.lasting),
+            *(f"health warns: {warning}" for warning in found.passing),
+        ]
+
     def wait_in_sync(self) -> None:
         """Return when every data server answers, and every replica is in sync.
 
@@ -91,17 +128,32 @@ class Forming:
 
     def _form_sentinel(self) -> None:
         self.progress("waiting until the sentinels know each other and all replicas")
-        self._follow_the_primary()
-        self._wait(self._disagreement)
+        self._wait(self._unsettled)
 
-    def _follow_the_primary(self) -> None:
+    def _unsettled(self) -> str:
+        """Return what keeps Sentinel from its work; servers that are astray are pointed.
+
+        All of it is asked again until nothing is left. A failover that began before we came
+        ends after any single look, and leaves the old primary taking writes beside the new.
+        """
+        words = sentinel_words(self.artefacts, self.access)
+        failing = [one.unit for one in words if one.failover]
+        if failing:
+            # The server that is chosen is a primary before most sentinels have heard of it.
+            # Whoever pointed it back to the old one would lose what it has taken meanwhile.
+            return f"{', '.join(failing)} tells of a failover"
+        self._follow_the_primary(words)
+        return self._disagreement(words)
+
+    def _follow_the_primary(self, words: Sequence[SentinelWord]) -> None:
         """Point servers at the primary that nobody has told of it, such as added ones.
 
-        Sentinel corrects the replicas that it knows. One that was started beside a
-        deployment whose primary has changed follows a replica, or nobody.
+        Sentinel corrects the replicas that it knows, in ten seconds or twenty. One that was
+        started beside a deployment whose primary has changed follows a replica, or nobody.
         """
-        primary = self.agreed_primary()
-        if primary is None:
+        primary = agreed_primary(words)
+        newest = max(words, key=lambda one: one.epoch)
+        if primary is None or newest.primary != primary:
             return  # the rendered files say who follows whom, and Sentinel what else is so
         found = members(servers_of(self.artefacts), self.runtime, self.access)
         if not any(one.inner == primary and one.role == "primary" for one in found):
@@ -111,57 +163,38 @@ class Forming:
             if one.inner == primary or not astray:
                 continue
             self.progress(f"{one.unit} follows {primary[0]}:{primary[1]}")
-            with Wire(one.endpoint, timeout=TIMEOUT) as wire:
+            # Sentinel ends our connection where it is faster; we look again in any case.
+            with (
+                contextlib.suppress(UnreachableError),
+                Wire(one.endpoint, timeout=TIMEOUT) as wire,
+            ):
                 wire.call("REPLICAOF", *primary)
                 wire.call("CONFIG", "REWRITE")
 
     def agreed_primary(self) -> Node | None:
         """Return where more than half of all sentinels say that the primary is; None if none."""
-        votes: Counter[Node] = Counter()
-        sentinels = sentinels_of(self.artefacts)
-        for unit in sentinels:
-            with contextlib.suppress(ValkeyctlError):  # the others have a say all the same
-                place = self.primary_by(unit)
-                votes.update([place] if place is not None else [])
-        place, count = max(votes.items(), key=lambda vote: vote[1], default=(None, 0))
-        # One sentinel alone may have slept through a failover.
-        return place if count > len(sentinels) // 2 else None
+        return agreed_primary(sentinel_words(self.artefacts, self.access))
 
-    def primary_by(self, sentinel: Artefacts) -> Node | None:
-        """Return where *sentinel* says that the primary is; None when it knows none.
-
-        Raises:
-            UnreachableError, AuthError, TlsError, ServerReplyError: It cannot be asked.
-        """
-        with Wire(self.access(sentinel), timeout=TIMEOUT) as wire:
-            return _node(wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name))
-
-    def _disagreement(self) -> str:
+    def _disagreement(self, words: Sequence[SentinelWord]) -> str:
         """Return what the sentinels do not know yet; empty when they know all."""
-        sentinels, servers = sentinels_of(self.artefacts), servers_of(self.artefacts)
-        places: dict[Node | None, str] = {}
-        for unit in sentinels:
-            try:
-                with Wire(self.access(unit), timeout=TIMEOUT) as wire:
-                    said = readings.fields(wire.call("SENTINEL", "MASTER", self._name))
-                    wire.call("SENTINEL", "CKQUORUM", self._name)
-                places.setdefault(self.primary_by(unit), unit.name)
-            except ServerReplyError as error:
-                return f"{unit.name} says {error}"
-            except ValkeyctlError as error:
-                return f"{unit.name}: {error}"
-            others = readings.number(said, "num-other-sentinels")
-            replicas = readings.number(said, "num-slaves")
-            if others is None or others < len(sentinels) - 1:
-                return f"{unit.name} knows {others} of {len(sentinels) - 1} other sentinels"
-            if replicas is None or replicas < len(servers) - 1:
-                return f"{unit.name} knows {replicas} of {len(servers) - 1} replicas"
+        servers = servers_of(self.artefacts)
+        for one in words:
+            if one.fault:
+                return one.fault
+            if one.others < len(words) - 1:
+                return f"{one.unit} knows {one.others} of {len(words) - 1} other sentinels"
+            if one.replicas < len(servers) - 1:
+                return f"{one.unit} knows {one.replicas} of {len(servers) - 1} replicas"
+        places = {one.primary: one.unit for one in words}
         if len(places) > 1:
             return f"{' and '.join(places.values())} name different primaries"
         primary = next(iter(places), None)
         found = members(servers, self.runtime, self.access)
         if not any(one.inner == primary and one.role == "primary" for one in found):
             return f"the sentinels name {_shown(primary)}, which is no primary"
+        others = [one.unit for one in found if one.role == "primary" and one.inner != primary]
+        if others:
+            return f"{', '.join(others)} takes itself for a primary beside {_shown(primary)}"
         return ""
 
     @property
@@ -174,9 +207,11 @@ class Forming:
         servers = servers_of(self.artefacts)
         # By name, not by address: a node learns its own address from the others.
         ids = {unit.name: self._id(unit) for unit in servers}
+        # Slots before they meet, as valkey-cli does it: a node tells of its slots when it is
+        # met, and after that in a ping now and then, seconds later.
+        self._give_slots(servers)
         self._meet(servers, ids)
         wait_until(lambda: self._strangers(servers, ids), patience=self.patience)
-        self._give_slots(servers)
         self._give_replicas(servers, ids)
         self.progress("waiting until all nodes agree on the slots")
         self._wait(self._uncovered)
@@ -186,16 +221,17 @@ class Forming:
             return readings.text(wire.call("CLUSTER", "MYID"))
 
     def _meet(self, servers: tuple[Artefacts, ...], ids: Mapping[str, str]) -> None:
-        seed = self.access(servers[0])
-        known = {peer.node_id for peer in _peers(seed)}
-        with Wire(seed, timeout=TIMEOUT) as wire:
-            for unit in servers[1:]:
-                if ids[unit.name] in known:
-                    continue
-                self.progress(f"{unit.name} joins")
-                peer = self.runtime.peer(unit)
-                bus = (peer.bus_port,) if peer.bus_port else ()
-                wire.call("CLUSTER", "MEET", peer.host, peer.port, *bus)
+        """Introduce nodes to each other; each pair, for gossip takes seconds to do it."""
+        for number, unit in enumerate(servers):
+            known = {peer.node_id for peer in _peers(self.access(unit))}
+            strangers = [one for one in servers[number + 1 :] if ids[one.name] not in known]
+            if strangers:
+                self.progress(f"{unit.name} meets {', '.join(one.name for one in strangers)}")
+            with Wire(self.access(unit), timeout=TIMEOUT) as wire:
+                for other in strangers:
+                    peer = self.runtime.peer(other)
+                    bus = (peer.bus_port,) if peer.bus_port else ()
+                    wire.call("CLUSTER", "MEET", peer.host, peer.port, *bus)
 
     def _strangers(self, servers: tuple[Artefacts, ...], ids: Mapping[str, str]) -> str:
         """Return which node does not know all others yet."""
@@ -208,7 +244,8 @@ class Forming:
 
     def _give_slots(self, servers: tuple[Artefacts, ...]) -> None:
         """Serve the slots that nobody serves, each by the primary it was meant for."""
-        served = _served(_peers(self.access(servers[0])))
+        # By anyone's word: nodes that have not met yet do not know of each other's.
+        served = set[int]().union(*(_served(_peers(self.access(unit))) for unit in servers))
         if len(served) == SLOTS:
             return
         primaries = [unit for unit in servers if unit.primary]
@@ -222,23 +259,40 @@ class Forming:
                 wire.call("CLUSTER", "ADDSLOTSRANGE", *words)
 
     def _give_replicas(self, servers: tuple[Artefacts, ...], ids: Mapping[str, str]) -> None:
-        """Let each node without slots follow the primary that has the fewest replicas."""
+        """Let each node without slots follow the primary that has the fewest replicas.
+
+        Each is asked of itself: what it thinks of the others reaches it by gossip, a second
+        or three later.
+        """
+        wait_until(lambda: self._unclear(servers, ids), patience=self.patience)
+        added = []
         for unit in servers:
-            # Who serves what reaches a node by gossip, a second or two later.
-            wait_until(partial(self._unaware, unit), patience=self.patience)
-            peers = _peers(self.access(unit))
-            mine = next((peer for peer in peers if peer.node_id == ids[unit.name]), None)
-            if mine is None or mine.role != "primary" or mine.ranges or unit.primary:
+            owned = self._own_words(servers, ids)
+            mine = owned[unit.name]
+            if mine.role != "primary" or mine.ranges or unit.primary:
                 continue
-            target = _poorest(peers)
+            target = _poorest(owned.values())
             self.progress(f"{unit.name} follows {target.address}")
             self._replicate(unit, target.node_id)
-            # The next choice needs to know of this one.
-            wait_until(partial(self._unheard, servers, ids[unit.name]), patience=self.patience)
+            added.append(ids[unit.name])
+        for node_id in added:  # or health would miss them in what one of the others thinks
+            wait_until(partial(self._unheard, servers, node_id), patience=self.patience)
 
-    def _unaware(self, unit: Artefacts) -> str:
-        served = len(_served(_peers(self.access(unit))))
-        return f"{unit.name} knows who serves {served} of {SLOTS} slots" if served < SLOTS else ""
+    def _own_words(self, servers: tuple[Artefacts, ...], ids: Mapping[str, str]) -> dict[str, Peer]:
+        """Return what each node says of itself."""
+        return {
+            unit.name: next(
+                peer for peer in _peers(self.access(unit)) if peer.node_id == ids[unit.name]
+            )
+            for unit in servers
+        }
+
+    def _unclear(self, servers: tuple[Artefacts, ...], ids: Mapping[str, str]) -> str:
+        """Return why it is not clear yet who serves what."""
+        owned = self._own_words(servers, ids).values()
+        claimed = sum(count_slots(peer.ranges) for peer in owned if peer.role == "primary")
+        # One that comes back claims its slots until it hears who has taken over.
+        return f"{claimed} of {SLOTS} slots are claimed" if claimed != SLOTS else ""
 
     def _unheard(self, servers: tuple[Artefacts, ...], node_id: str) -> str:
         for unit in servers:
@@ -304,7 +358,7 @@ def _served(peers: tuple[Peer, ...]) -> set[int]:
     }
 
 
-def _poorest(peers: tuple[Peer, ...]) -> Peer:
+def _poorest(peers: Collection[Peer]) -> Peer:
     followed = [peer.primary_id for peer in peers]
     owners = [peer for peer in peers if peer.role == "primary" and peer.ranges]
     if not owners:
@@ -314,10 +368,3 @@ def _poorest(peers: tuple[Peer, ...]) -> Peer:
 
 def _shown(place: Node | None) -> str:
     return f"{place[0]}:{place[1]}" if place is not None else "nobody"
-
-
-def _node(place: Reply) -> Node | None:
-    if not isinstance(place, list) or len(place) != 2:
-        return None
-    host, port = (readings.text(word) for word in place)
-    return host, int(port)

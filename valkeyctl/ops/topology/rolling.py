@@ -23,11 +23,10 @@ from valkeyctl.ops.fallback import runtime_for, uninterrupted
 from valkeyctl.ops.rollout import Rollout
 from valkeyctl.ops.statefolder import Record, StateFolder
 from valkeyctl.ops.topology.form import require_same_form
-from valkeyctl.ops.topology.forming import Forming, shares
+from valkeyctl.ops.topology.forming import Forming
 from valkeyctl.ops.topology.handover import hand_over
 from valkeyctl.ops.topology.members import Member, members, sentinels_of, servers_of
-from valkeyctl.ops.topology.slotkeys import key_tag
-from valkeyctl.ops.writeprobe import WriteProbe
+from valkeyctl.ops.topology.shardprobes import shard_probes
 from valkeyctl.render import Artefacts
 from valkeyctl.runtime.port import require_free_port
 from valkeyctl.runtime.select import Choice, Wanted
@@ -102,16 +101,21 @@ class TopologyRollout:
         Raises:
             PartialError: A unit could not be changed; it runs its last good render again,
                 the units before it are done. Deploying again goes on.
+            StartError: It runs as it should, and health finds that it is not whole.
         """
         self.warnings += undo_switch(self.artefacts.name, self.choice.runtime, self.state)
         takes, anew = self._takes, self.orders.anew
         new = not self._started
-        proofs = self._prove() if takes or anew or not self._complete else ()
-        keys_before = self._count()
+        missing = self._missing()  # asked once: one that hangs takes its time each time
+        proofs = self._prove() if takes or anew or missing else ()
+        keys_before = self._count(but=missing)
         with contextlib.ExitStack() as stack:
-            probes = [stack.enter_context(probe) for probe in self._probes()]
-            started = self._start()
+            writers = [] if new else shard_probes(self.artefacts, self.orders.access)
+            probes = [stack.enter_context(writer) for writer in writers]
+            started = self._start(missing)
             changed = self._change_units()
+            if not new:
+                self.warnings += self._forming.wait_until_whole()
         gaps = [probe.gap_ms for probe in probes if probe.gap_ms is not None]
         self._write_down()
         action: Action = "unchanged"
@@ -202,8 +206,8 @@ class TopologyRollout:
                 proofs.setdefault(f"{unit.name}: {line}")
         return tuple(proofs)
 
-    def _start(self) -> list[str]:
-        """Start the units that do not run, or hang, and form the whole; return which.
+    def _start(self, missing: Sequence[Artefacts]) -> list[str]:
+        """Start the *missing* units, and form the whole; return their names.
 
         On a first deploy it is all of them or none: what a failed one has started is
         stopped, and what it has made for data is removed, so that it is not in the way of
@@ -211,7 +215,7 @@ class TopologyRollout:
         """
         # Servers first. A sentinel that waits for a primary to start lets another server
         # take over, and that one may have less of the data.
-        missing = sorted(self._missing(), key=lambda unit: unit.kind == "sentinel")
+        missing = sorted(missing, key=lambda unit: unit.kind == "sentinel")
         new = not self._started
         empty = [unit.name for unit in missing if not self.choice.runtime.keeps(unit.name)]
         try:
@@ -219,6 +223,8 @@ class TopologyRollout:
                 # Fresh facts: a rollout remembers how it found its unit.
                 self._rollout(unit).run()
             self._forming.form()
+            if new:
+                self.warnings += self._forming.wait_until_whole()
         except BaseException:
             if new:
                 with uninterrupted():
@@ -317,24 +323,14 @@ class TopologyRollout:
                 hint=f"Mend it and go on: valkeyctl deploy -p {self.artefacts.name}",
             ) from error
 
-    def _members(self) -> list[Member]:
-        return members(servers_of(self.artefacts), self.choice.runtime, self.orders.access)
+    def _members(self, but: Sequence[Artefacts] = ()) -> list[Member]:
+        asked = [unit for unit in servers_of(self.artefacts) if unit not in but]
+        return members(asked, self.choice.runtime, self.orders.access)
 
-    def _probes(self) -> list[WriteProbe]:
-        """Return what writes to every shard meanwhile, wherever its primary is."""
-        if not self._started:
-            return []
-        servers = servers_of(self.artefacts)
-        endpoints = [self.orders.access(unit) for unit in servers]
-        tags = [""]
-        if self.artefacts.topology == "cluster":
-            primaries = sum(unit.primary for unit in servers)
-            tags = [key_tag(first, last) for first, last in shares(primaries)]
-        return [WriteProbe(endpoints, self.artefacts.app, tag=tag) for tag in tags]
-
-    def _count(self) -> int | None:
-        """Return the keys of all primaries; None when one cannot be asked."""
-        counts = [count_keys(one.endpoint) for one in self._members() if one.role == "primary"]
+    def _count(self, but: Sequence[Artefacts] = ()) -> int | None:
+        """Return the keys of all primaries *but* those; None when one cannot be asked."""
+        found = [one for one in self._members(but) if one.role == "primary"]
+        counts = [count_keys(one.endpoint) for one in found]
         return sum(count or 0 for count in counts) if counts and None not in counts else None
 
     def _write_down(self) -> None:
