@@ -36,8 +36,11 @@ class Echoing:
         """Stand for no server."""
         return ()
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Do nothing, at once."""
+
+    async def aclose(self) -> None:
+        """Likewise."""
 
 
 async def echo(link: Batching, count: int) -> list[list[LinkOutcome] | BaseException]:

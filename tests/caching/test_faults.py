@@ -60,6 +60,7 @@ async def test_whatever_becomes_of_the_server_the_application_goes_on(
         await fault.mend()
 
 
+@pytest.mark.flaky(reruns=2)  # milliseconds, on a machine that others use as well
 @pytest.mark.parametrize("name", FAULTS)
 async def test_what_a_fault_costs_the_callers_is_bounded(name: str, tmp_path: Path) -> None:
     """One budget for the first calls, then next to nothing; and it is over within a second."""

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.caching.conftest import MortalServer
-from tests.caching.moving import MovingClock
+from tests.caching.moving import MovingClock, settle
 from valkeyctl.caching import CacheService, NamespacePolicy, Refresher, ValkeyClient, cached
 from valkeyctl.caching.codec import Value
 from valkeyctl.endpoint import Endpoint
@@ -69,6 +69,8 @@ async def until(true: Callable[[], bool]) -> None:
     """Let the loop run until something is so, which happens on a real server."""
     for _ in range(5000):
         if true():
+            # Whoever made it so goes to sleep first: the clock moves only past sleepers.
+            await settle()
             return
         await asyncio.sleep(0.001)
     raise AssertionError("it did not come")

@@ -13,8 +13,7 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import structlog
 
@@ -39,9 +38,6 @@ from valkeyctl.errors import (
     ValkeyctlError,
 )
 from valkeyctl.units import format_duration
-
-if TYPE_CHECKING:
-    from valkeyctl.caching.driver.raw import Raw
 
 _log = structlog.get_logger("valkeyctl.caching")
 
@@ -99,21 +95,20 @@ class ValkeyClient(Commands, Replicated, Dependents):
             self.endpoint, size=pool_size, connect_timeout=connect_timeout, rng=self._rng
         )
         self._link = self._connected.link
-        self._raw: Raw | None = None
         self._recovery: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._closed = False
         self._home: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.aclose()  # nobody else will: the block is not entered
+            raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def start(self) -> bool:
@@ -135,31 +130,14 @@ class ValkeyClient(Commands, Replicated, Dependents):
         return True
 
     async def aclose(self) -> None:
-        """Close all connections and end the background task; calls in flight fail."""
-        self._closed = True
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
-            self._recovery = None
-        await self._close_dependents()
-        await self._link.aclose()
-        if self._raw is not None:
-            await self._raw.aclose()
+        """Close all connections and end the background task; calls in flight fail.
 
-    @property
-    def raw(self) -> Raw:
-        """The ``redis.asyncio`` client beneath, on a pool of its own; of a Cluster RedisCluster.
-
-        For what is missing here; its calls know neither deadline nor breaker and
-        raise redis-py's exceptions.
+        A caller that is cancelled meanwhile does not keep it from being done.
         """
-        if self._raw is None:
-            from valkeyctl.caching.driver.raw import build_raw  # few need it
-
-            self._raw = build_raw(
-                self.endpoint, size=self._pool_size, connect_timeout=self.connect_timeout
-            )
-        return self._raw
+        self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="valkeyctl-closing")
+        await asyncio.shield(self._closing)
 
     async def execute(
         self, *words: Word, deadline: float | None = None, idempotent: bool | None = None
@@ -287,6 +265,15 @@ class ValkeyClient(Commands, Replicated, Dependents):
             for place, outcome in zip(unknown, again, strict=True):
                 outcomes[place] = outcome
         return outcomes
+
+    async def _close(self) -> None:
+        try:
+            if self._recovery is not None:
+                self._recovery.cancel()
+                await asyncio.gather(self._recovery, return_exceptions=True)
+            await self._close_dependents()
+        finally:
+            await self._link.aclose()
 
     async def _run(
         self, commands: Sequence[Command], *, deadline: float | None, idempotent: bool

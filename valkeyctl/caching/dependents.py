@@ -10,6 +10,7 @@ from valkeyctl.caching.driver.link import Link
 from valkeyctl.endpoint import Endpoint
 
 if TYPE_CHECKING:
+    from valkeyctl.caching.driver.raw import Raw
     from valkeyctl.caching.messages import Messages
     from valkeyctl.caching.pubsub import Subscriber
 
@@ -33,12 +34,29 @@ class Dependents:
     connect_timeout: float
     _link: Link
     _deadline: float
+    _pool_size: int
     _rng: random.Random
     _closed: bool
 
     def __init__(self) -> None:
+        self._raw: Raw | None = None
         self._subscriber: Subscriber | None = None
         self._adopted: list[Dependent] = []
+
+    @property
+    def raw(self) -> Raw:
+        """The ``redis.asyncio`` client beneath, on a pool of its own; of a Cluster RedisCluster.
+
+        For what is missing here; its calls know neither deadline nor breaker and
+        raise redis-py's exceptions.
+        """
+        if self._raw is None:
+            from valkeyctl.caching.driver.raw import build_raw  # few need it
+
+            self._raw = build_raw(
+                self.endpoint, size=self._pool_size, connect_timeout=self.connect_timeout
+            )
+        return self._raw
 
     @property
     def subscriber(self) -> Subscriber:
@@ -100,3 +118,5 @@ class Dependents:
     async def _close_dependents(self) -> None:
         while self._adopted:
             await self._adopted.pop().aclose()
+        if self._raw is not None:
+            await self._raw.aclose()

@@ -70,12 +70,17 @@ class Batching:
         """As `Link.primaries`."""
         return await self._link.primaries()
 
-    async def aclose(self) -> None:
-        """As `Link.aclose`."""
+    def close(self) -> None:
+        """As `Link.close`."""
         self._closed = True
-        await self._link.aclose()
+        self._link.close()
         for carrier in self._carriers:
             carrier.cancel()
+
+    async def aclose(self) -> None:
+        """As `Link.aclose`."""
+        self.close()
+        await self._link.aclose()
         await asyncio.gather(*self._carriers, return_exceptions=True)
 
     def _turn_ended(self) -> None:

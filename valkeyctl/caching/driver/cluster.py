@@ -114,6 +114,10 @@ class ClusterLink:
         nodes = sorted(self._map.nodes, key=lambda node: node.troubled)
         return tuple(node.endpoint for node in nodes)
 
+    def close(self) -> None:
+        """As `Link.close`."""
+        self._map.close()
+
     async def aclose(self) -> None:
         """As `Link.aclose`."""
         await self._map.aclose()
@@ -124,8 +128,6 @@ class ClusterLink:
         Raises:
             UnreachableError: None of them reached a node, and no other node answers either.
         """
-        if self._map.closed:
-            raise self._map.closed_failure()
         await self._carry(errands, send)
         await self._follow(errands, send)
 
@@ -176,6 +178,9 @@ class ClusterLink:
             if any(owner is None or owner.troubled for owner in owners):
                 # Should it fail, the errands will meet the same fault themselves.
                 await asyncio.wait([look])
+        if self._map.closed:
+            # A redirection may name a node that was unknown when the others were closed.
+            raise self._map.closed_failure()
         groups: dict[ClusterNode, list[Errand]] = {}
         for errand in errands:
             owner = self._owner(errand)

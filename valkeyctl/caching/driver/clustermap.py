@@ -43,7 +43,7 @@ class ClusterMap:
         self._looked_at = float("-inf")
         self._due: asyncio.TimerHandle | None = None
         self.closed = False
-        """Whether `aclose` was called."""
+        """Whether `close` was called."""
 
     @property
     def is_empty(self) -> bool:
@@ -139,13 +139,20 @@ class ClusterMap:
             f"the client of {self._endpoint.address} is closed", hint="Open a new one"
         )
 
-    async def aclose(self) -> None:
-        """Close every connection, and end what goes on in the background."""
+    def close(self) -> None:
+        """As `Link.close`, and end what goes on in the background."""
         self.closed = True
         if self._due is not None:
             self._due.cancel()
         if self._look is not None:
             self._look.cancel()
+        for node in (*self._nodes.values(), *self._retired):
+            node.close()
+
+    async def aclose(self) -> None:
+        """As `Link.aclose`."""
+        self.close()
+        if self._look is not None:
             await asyncio.gather(self._look, return_exceptions=True)
         await asyncio.gather(*(node.aclose() for node in (*self._nodes.values(), *self._retired)))
 

@@ -58,10 +58,32 @@ def connection_class(endpoint: Endpoint) -> type[Connection]:
     return SSLConnection if endpoint.tls else Connection
 
 
+class _Abrupt(Connection):
+    """Ends without a farewell where it cannot be made.
+
+    The farewell of TLS takes half a minute where the server hangs, and outlives the loop.
+    """
+
+    async def disconnect(
+        self,
+        nowait: bool = False,  # noqa: ARG002 - redis-py's own
+        error: Exception | None = None,
+        failure_count: int | None = None,
+        health_check_failed: bool = False,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(True, error, failure_count, health_check_failed)
+
+
+class _AbruptTls(_Abrupt, SSLConnection):
+    """Likewise, by TLS."""
+
+
 def build_connection(endpoint: Endpoint, *, connect_timeout: float) -> Connection:
     """Return a connection to *endpoint* that is not yet made."""
     options = connection_options(endpoint, connect_timeout=connect_timeout)
-    return connection_class(endpoint)(**options)  # type: ignore[arg-type]
+    return (_AbruptTls if endpoint.tls else _Abrupt)(**options)  # type: ignore[arg-type]
 
 
 async def dial(

@@ -46,8 +46,18 @@ class Link(Protocol):
             ValkeyctlError: As `exchange`.
         """
 
+    def close(self) -> None:
+        """Close every connection at once; calls in flight end with UnreachableError.
+
+        A transport gives its socket back some turns of the event loop later.
+        """
+
     async def aclose(self) -> None:
-        """Close every connection; calls in flight end with UnreachableError."""
+        """Close every connection, and wait until the sockets are given back.
+
+        It begins with `close`, before anything is waited for: whoever closes is often
+        cancelled himself, and what he had not come to would stay open for ever.
+        """
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,16 @@ class Listener:
         if self._connection is not None:
             self._connection.abort(reason)
 
-    async def aclose(self) -> None:
-        """Close the connection and end the task; the audience hears that it is lost."""
+    def close(self) -> None:
+        """Let the connection and the task end; `aclose` waits for that."""
         self._closed = True
         if self._task is not None:
             self._task.cancel()
+
+    async def aclose(self) -> None:
+        """Close the connection and end the task; the audience hears that it is lost."""
+        self.close()
+        if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _listening(self) -> None:

@@ -84,9 +84,12 @@ class ClusterNode:
         self._retired = True
         self._close_if_idle()
 
+    def close(self) -> None:
+        """As `Link.close`."""
+        self._close()
+
     async def aclose(self) -> None:
         """As `Link.aclose`."""
-        self._retired = True
         await asyncio.shield(self._close())
 
     async def _guarded(self, call: Callable[[], Awaitable[R]], *, waits: bool) -> R:
@@ -145,13 +148,16 @@ class ClusterNode:
             self._close()
 
     def _close(self) -> asyncio.Task[None]:
+        self._retired = True
         if self._closing is None:
+            if self._revival is not None:
+                self._revival.cancel()
+            self._link.close()
             self._closing = asyncio.create_task(self._closed(), name="valkeyctl-node-closing")
         return self._closing
 
     async def _closed(self) -> None:
         if self._revival is not None:
-            self._revival.cancel()
             await asyncio.gather(self._revival, return_exceptions=True)
         await self._link.aclose()
 

@@ -115,16 +115,27 @@ class SentinelLink:
         primary = self._primary or await self._found()
         return (primary.endpoint,)
 
-    async def aclose(self) -> None:
-        """As `Link.aclose`."""
+    def close(self) -> None:
+        """As `Link.close`."""
         self._closed = True
         if self._search is not None:
             self._search.cancel()
+        self._sentinels.close()
+        for primary in self._known():
+            primary.link.close()
+
+    async def aclose(self) -> None:
+        """As `Link.aclose`."""
+        self.close()
+        if self._search is not None:
             await asyncio.gather(self._search, return_exceptions=True)
         await self._sentinels.aclose()
-        for primary in (self._primary, self._in_doubt, *self._past):
-            if primary is not None:
-                await primary.link.aclose()
+        await asyncio.gather(*(primary.link.aclose() for primary in self._known()))
+
+    def _known(self) -> list[_Primary]:
+        """Return those to which there may be connections."""
+        known = (self._primary, self._in_doubt, *self._past)
+        return [primary for primary in known if primary is not None]
 
     async def _found(self) -> _Primary:
         """Return the primary as the sentinels name it now; callers share one search."""

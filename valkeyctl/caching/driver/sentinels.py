@@ -92,9 +92,15 @@ class Sentinels:
             hint="Check the sentinels' addresses and the primary's name",
         ) from failures[0]
 
+    def close(self) -> None:
+        """As `Link.close`."""
+        self._closed = True
+        for watch in self._watches.values():
+            watch.listener.close()
+
     async def aclose(self) -> None:
         """Close the connections to the sentinels."""
-        self._closed = True
+        self.close()
         await asyncio.gather(*(watch.listener.aclose() for watch in self._watches.values()))
 
     async def _ask(self, node: Node) -> _Opinion:

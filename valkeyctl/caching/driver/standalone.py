@@ -67,17 +67,22 @@ class Standalone:
         """As `Link.primaries`."""
         return (self._endpoint,)
 
-    async def aclose(self) -> None:
-        """As `Link.aclose`."""
+    def close(self) -> None:
+        """As `Link.close`."""
         self._closed = True
         while self._waiters:
             self._fail_first(self._closed_failure())
         for dial in self._dials:
             dial.cancel()
-        await asyncio.gather(*self._dials, return_exceptions=True)
         # Those in use too: whoever waits on one hears of it at once.
+        for channel in (*self._idle, *self._taken):
+            channel.close()
+
+    async def aclose(self) -> None:
+        """As `Link.aclose`."""
         leaving = [*self._idle, *self._taken]
-        self._idle.clear()
+        self.close()
+        await asyncio.gather(*self._dials, return_exceptions=True)
         await asyncio.gather(*(channel.aclose() for channel in leaving))
         await asyncio.sleep(0)  # a transport ends one turn after its dial was cancelled
 

@@ -106,26 +106,28 @@ class DirectProbe:
         pace = _Pace(self._rate)
         wire: Wire | None = None
         news = self._finder.news
-        while not ending.is_set():
-            pause = pace.pause()
-            if wire is not None and news != self._finder.news:
-                wire.close()
-                wire = None
-            try:
-                if wire is None:
-                    news = self._finder.news
-                    wire = Wire(self._finder.primary(self.shard), timeout=SILENCE)
-                    wire.open()
-                call(wire)
-            except ValkeyctlError as error:
-                tally.error(error)
-                pause = max(pause, _AFTER_ERROR)
-                if wire is not None and not _may_stay(error):
+        try:
+            while not ending.is_set():
+                pause = pace.pause()
+                if wire is not None and news != self._finder.news:
                     wire.close()
                     wire = None
-            ending.wait(pause)
-        if wire is not None:
-            wire.close()
+                try:
+                    if wire is None:
+                        news = self._finder.news
+                        wire = Wire(self._finder.primary(self.shard), timeout=SILENCE)
+                        wire.open()
+                    call(wire)
+                except ValkeyctlError as error:
+                    tally.error(error)
+                    pause = max(pause, _AFTER_ERROR)
+                    if wire is not None and not _may_stay(error):
+                        wire.close()
+                        wire = None
+                ending.wait(pause)
+        finally:
+            if wire is not None:
+                wire.close()
 
     def _write_next(self, wire: Wire) -> None:
         number = self._number = _next_owned(self.shard, self._number, self._names.key)
