@@ -44,6 +44,7 @@ docs: $(STAMP)
 	@COLUMNS=80 $(BIN)/python -m valkeyctl.cli.reference > docs/reference/cli.md
 	@$(BIN)/python -m valkeyctl.cli.completion_table > valkeyctl/cli/completion.tsv
 	@$(BIN)/python -m valkeyctl.profile.reference > docs/reference/profile.md
+	@$(BIN)/python -m valkeyctl.bench.figures.shape > docs/reference/bench-report.schema.json
 	@$(BIN)/python -m tests.golden
 
 # The oldest versions that pyproject.toml allows, in an environment of their own.

@@ -15,21 +15,24 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "units": {"errors"},
     "endpoint": {"errors", "units"},
-    "profile": BASE,
+    "plainyaml": set(),
+    "serving": {"errors"},
+    "profile": {"plainyaml", *BASE},
     "render": {"profile", "units", "errors"},
     "runtime": {"render", *BASE},
     "caching": BASE,
     "ops": {"profile", "render", "runtime", "caching", *BASE},
     "fastapi": {"caching", "endpoint", "errors"},
-    "gateway": {"fastapi", "caching", "ops.keyspace", "bench.report", "profile", *BASE},
-    "bench": BASE,
+    "gateway": {"fastapi", "caching", "ops.keyspace", "bench.report", "profile", "serving", *BASE},
+    "sample": {"fastapi", "caching", "serving", *BASE},
+    "bench": {"plainyaml", *BASE},
 }
 # Packages that only one place may import, and that place.
 ONLY_IN = {
     "redis": "caching/driver/",
     "hiredis": "caching/wire.py",
-    "locust": "bench/users.py",
-    "gevent": "bench/users.py",
+    "locust": "bench/load/",
+    "gevent": "bench/load/",
 }
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import pytest
 
-from valkeyctl.bench.gateways import Target
+from valkeyctl.bench.load.record import OUTCOMES
 from valkeyctl.bench.plan import Plan
-from valkeyctl.bench.record import OUTCOMES
 from valkeyctl.bench.samples import DTYPE, Samples, StageResult
-from valkeyctl.bench.traffic import Traffic
+from valkeyctl.bench.services.target import Target
+from valkeyctl.bench.traffic.stream import Traffic
 from valkeyctl.endpoint import Endpoint
 
 FAKE_GATEWAY = (sys.executable, str(Path(__file__).with_name("fake_gateway.py")))
@@ -81,7 +81,8 @@ def made_up(
                 calls += outcome in {"miss", "bypass"}
                 end = clock + latency / 1000
                 code = OUTCOMES.index(outcome)
-                row = (arm, code, 0, number, 500 if error else 200, int(error), index, 10)
+                status = 500 if error else 200
+                row = (arm, code, 0, 0, 0, number, status, int(error), index, 10, 0, 0, 0)
                 rows.append((*row, clock, clock, float("nan"), end))
                 clock = end
                 index += 1

@@ -4,7 +4,8 @@ It takes the options of ``valkeyctl gateway serve`` and answers as the real one 
 that the bench package is tested by itself. How it misbehaves is set by environment:
 FAKE_STATUS (of every answer), FAKE_BODY, FAKE_DIE_AFTER (answers), FAKE_DELAY (seconds an
 origin call takes), FAKE_STALL (one pause of the whole server, at FAKE_STALL_AT seconds
-after its first request), FAKE_NO_METRICS.
+after its first request; begin and end, monotonic, go to the file FAKE_STALL_LOG),
+FAKE_NO_METRICS.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 
 class State:
@@ -100,12 +102,17 @@ class Connection(asyncio.Protocol):
             )
             return self.send(200, text.encode())
         if state.answers == 0 and state.stall:
-            asyncio.get_running_loop().call_later(state.stall_at, time.sleep, state.stall)
+            asyncio.get_running_loop().call_later(state.stall_at, self.pause, state.stall)
         state.answers += 1
         if state.die_after and state.answers > state.die_after:
             os._exit(3)
         reply, outcome = await state.answer(body, headers.get("x-valkeyctl-cache") == "off")
         return self.send(state.status, state.body or reply, outcome)
+
+    def pause(self, length: float) -> None:
+        begin = time.perf_counter()
+        time.sleep(length)
+        Path(os.environ["FAKE_STALL_LOG"]).write_text(json.dumps([begin, time.perf_counter()]))
 
     def send(self, status: int, body: bytes, outcome: str = "") -> None:
         extra = f"X-Cache: {outcome}\r\n" if outcome else ""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from valkeyctl.bench.plan import BYPASS, DEFAULT_ARMS, Arm, Plan, merge_arms, parse_arm
+from valkeyctl.bench.arm import BYPASS, DEFAULT_ARMS, Arm, merge_arms, parse_arm
+from valkeyctl.bench.plan import Plan
 from valkeyctl.errors import UsageError
 
 
@@ -73,7 +74,7 @@ def test_without_arms_the_cache_is_compared_with_its_absence() -> None:
 def test_the_baseline_is_the_first_arm_when_none_or_several_bypass() -> None:
     """Only a single arm past the cache stands out."""
     plain = (Arm("a"), Arm("b"))
-    several = (Arm("a"), Arm("b", (BYPASS,)), Arm("c", (BYPASS,)))
+    several = (Arm("a"), Arm("b", (BYPASS,)), Arm("c", (BYPASS, ("X", "y"))))
 
     assert Plan.of(arms=plain).baseline == "a"
     assert Plan.of(arms=several).baseline == "a"
@@ -133,3 +134,13 @@ def test_the_masked_plan_still_knows_its_baseline() -> None:
     plan = Plan.from_json(Plan.of().to_json())
 
     assert plan.baseline == "uncached"
+
+
+def test_a_scenario_may_want_longer_blocks() -> None:
+    """Fewer rounds then, but five; who says how many gets them."""
+    usual, long = Plan.of(scenario="api"), Plan.of(scenario="failover")
+
+    assert usual.rounds > long.rounds == 5
+    assert Plan.of(scenario="failover", duration=60.0).rounds == 10
+    assert Plan.of(scenario="failover", rounds=40).rounds == 40
+    assert Plan.of(scenario="failover", requests=3).rounds <= 3

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from tests.bench.conftest import mooncake
-from valkeyctl.bench.blocks import WARMUP, Stage
-from valkeyctl.bench.plan import Arm, Plan
-from valkeyctl.bench.record import SAMPLES_FILE, Recorder
+from valkeyctl.bench.arm import Arm
+from valkeyctl.bench.load.blocks import WARMUP, Stage
+from valkeyctl.bench.load.record import SAMPLES_FILE, Recorder
+from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.recorded import recorded_requests
-from valkeyctl.bench.traffic import stream
-from valkeyctl.errors import FolderError, NotFoundError
+from valkeyctl.bench.runfile import RUN_VERSION
+from valkeyctl.bench.traffic.stream import stream
+from valkeyctl.errors import FolderError, NotFoundError, UsageError
 
 
 def write_run(folder: Path, plan: Plan, *, sent: int, run_id: str = "", gateways: int = 1) -> None:
     """Write what a run of *plan* leaves behind that has sent so many requests in each arm."""
     facts = {"run_id": run_id, "gateways": [{}] * gateways}
-    document = {"version": 1, "plan": plan.to_json(), "facts": facts}
+    document = {"version": RUN_VERSION, "plan": plan.to_json(), "facts": facts}
     (folder / "run.json").write_text(json.dumps(document))
     recorder = Recorder(folder)
     stages = [Stage(0, WARMUP, 999), Stage(0, 0, sent), Stage(1, 0, sent)]
@@ -51,7 +54,7 @@ def test_each_request_comes_once_and_the_most_frequent_first(tmp_path: Path) -> 
     sent = Counter(request.body for request in islice(stream(plan), 500))
     assert {one.body: one.times for one in found} == sent
     assert [one.times for one in found] == sorted(sent.values(), reverse=True)
-    assert {one.path for one in found} == {plan.scenario.path}
+    assert {one.path for one in found} == {plan.scenario.requests[0].path}
     assert all(json.loads(one.body)["messages"] for one in found)
     assert "X-Simulate-Input-Tokens" in dict(found[0].headers)
 
@@ -83,6 +86,35 @@ def test_the_secrets_of_an_arm_are_not_among_them(tmp_path: Path) -> None:
     assert all("Authorization" not in dict(one.headers) for one in recorded_requests(tmp_path))
 
 
+def test_requests_that_read_come_back_as_they_were_sent(tmp_path: Path) -> None:
+    """With their method and path, and without a body."""
+    write_run(tmp_path, Plan.of(scenario="api", seed=3), sent=200)
+
+    found = recorded_requests(tmp_path)
+
+    assert {(one.method, one.body) for one in found} == {("GET", b"")}
+    assert sum(one.times for one in found) == 200
+    assert all(one.path.startswith("/items/") for one in found)
+
+
+def test_a_secret_header_of_the_scenario_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run keeps it as ***; one that names a variable is read from there again."""
+    headers = (("Authorization", "Bearer hunter2"), ("X-Api-Key", "{env:BENCH_KEY}"))
+    plan = Plan.of(scenario="api")
+    request = replace(plan.scenario.requests[0], headers=headers)
+    write_run(tmp_path, replace(plan, scenario=replace(plan.scenario, requests=(request,))), sent=1)
+    assert "hunter2" not in (tmp_path / "run.json").read_text()
+
+    monkeypatch.delenv("BENCH_KEY", raising=False)
+    with pytest.raises(UsageError, match="BENCH_KEY"):
+        recorded_requests(tmp_path)
+    monkeypatch.setenv("BENCH_KEY", "k")
+
+    assert recorded_requests(tmp_path)[0].headers == (("X-Api-Key", "k"),)
+
+
 def test_a_torn_record_is_left_out(tmp_path: Path) -> None:
     """A run that was killed may have half of one at its end."""
     write_run(tmp_path, Plan.of(), sent=20)
@@ -102,7 +134,7 @@ def test_a_folder_without_a_run_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / SAMPLES_FILE).unlink()
     with pytest.raises(NotFoundError, match="no request of the run"):
         recorded_requests(tmp_path)
-    for text in ("{", '{"version": 2}', "[]"):
+    for text in ("{", '{"version": 1}', "[]"):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(FolderError, match="no benchmark run of this version"):
             recorded_requests(tmp_path)

@@ -18,7 +18,7 @@ from tests.conftest import free_port
 from tests.gateway.asking import CHAT, question
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import PortTakenError, StartError
-from valkeyctl.gateway.serve import _listen
+from valkeyctl.serving import listen
 
 SCRIPT = """
 import sys
@@ -156,7 +156,7 @@ def test_a_taken_port_is_told_in_one_sentence() -> None:
         port = other.getsockname()[1]
 
         with pytest.raises(PortTakenError) as caught:
-            _listen("127.0.0.1", port)
+            listen("127.0.0.1", port)
 
     assert str(port) in str(caught.value)
     assert "--port" in (caught.value.hint or "")
@@ -166,14 +166,14 @@ def test_a_taken_port_is_told_in_one_sentence() -> None:
 def test_an_address_of_another_machine_cannot_be_listened_on(host: str) -> None:
     """It is said which, and why."""
     with pytest.raises(StartError) as caught:
-        _listen(host, 0)
+        listen(host, 0)
 
     assert host in str(caught.value)
 
 
 def test_it_listens_on_ipv6() -> None:
     """The family follows from the address."""
-    with _listen("::1", 0) as listener:
+    with listen("::1", 0) as listener:
         assert listener.family == socket.AF_INET6
 
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal
 
-from valkeyctl.bench.arms import ArmFigures
-from valkeyctl.bench.conclusion import figure
+from valkeyctl.bench.figures.arms import ArmFigures
+from valkeyctl.bench.figures.conclusion import figure
+from valkeyctl.bench.gatemetrics import GATE_METRICS, Metric, wrong_answers
 from valkeyctl.bench.plan import Plan
-from valkeyctl.bench.report import Report
-from valkeyctl.bench.statistics import LEAST_ROUNDS, METRICS, QUANTILES, Estimate
+from valkeyctl.bench.statistics.intervals import LEAST_ROUNDS, Estimate
 from valkeyctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from valkeyctl.bench.compare import RunComparison
+    from valkeyctl.bench.report import Report
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
-SPEEDUPS = tuple(f"{metric}_speedup" for metric in METRICS)
-TIMES = tuple(f"{metric}_ms" for metric in (*QUANTILES, "mean"))
-COUNTS = ("errors", "requests", "hits", "misses", "collapsed", "origin_calls")
-ALLOWED = (*SPEEDUPS, *TIMES, "throughput_rps", "hit_ratio", *COUNTS)
-
+ALLOWED = tuple(GATE_METRICS)
 _FORM = re.compile(
     r"\s*(?:(?P<arm>[A-Za-z0-9][A-Za-z0-9_.-]*)\.)?(?P<metric>[a-z0-9_]+)\s*"
-    r"(?P<op>>=|<=|>|<)\s*(?P<bound>[0-9]+(?:\.[0-9]+)?)\s*"
+    r"(?P<op>>=|<=|>|<)\s*(?P<bound>-?[0-9]+(?:\.[0-9]+)?)\s*"
 )
 
 
@@ -31,11 +33,15 @@ class Verdict:
     """How a run stands to a gate.
 
     Attributes:
+        expression: The gate, as it was written.
+        metric: What it bounds.
         outcome: ``passed`` or ``failed`` when the whole interval lies on that side of the
             bound; ``inconclusive`` when it straddles it or nothing may be claimed.
         text: The reason, with the figures.
     """
 
+    expression: str
+    metric: str
     outcome: Outcome
     text: str
 
@@ -47,14 +53,14 @@ class Gate:
     Attributes:
         arm: Whose figure; empty is every arm that is compared with the baseline, and for
             ``errors`` every arm there is.
-        metric: One of `ALLOWED`.
+        metric: What is bounded.
         op: ``>=``, ``>``, ``<=`` or ``<``.
-        bound: What the figure is held against; milliseconds for the times.
+        bound: What the figure is held against.
         expression: As it was written.
     """
 
     arm: str
-    metric: str
+    metric: Metric
     op: str
     bound: float
     expression: str
@@ -67,19 +73,26 @@ class Gate:
             UsageError: It is not of the form; lists what is allowed.
         """
         match = _FORM.fullmatch(expression)
-        if match is None or match["metric"] not in ALLOWED:
+        if match is None or match["metric"] not in GATE_METRICS:
+            near = get_close_matches(match["metric"], ALLOWED, n=1) if match else []
+            guess = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(
-                f"the gate {expression!r} cannot be read",
+                f"the gate {expression!r} cannot be read{guess}",
                 hint="Write [ARM.]METRIC, one of >= > <= <, and a number, such as "
                 f"p99_speedup>=5; metrics are {', '.join(ALLOWED)}",
             )
         return cls(
             match["arm"] or "",
-            match["metric"],
+            GATE_METRICS[match["metric"]],
             match["op"],
             float(match["bound"]),
             expression.strip(),
         )
+
+    @property
+    def counts_origin_calls(self) -> bool:
+        """Whether the origin must say how often it was called."""
+        return "origin_calls" in self.metric.name
 
     def check(self, plan: Plan) -> None:
         """Prove that a run of *plan* can decide this gate at all.
@@ -88,85 +101,143 @@ class Gate:
             UsageError: It cannot; says why. Better now than after the run.
         """
         names = [arm.name for arm in plan.arms]
+        metric = self.metric
         if self.arm and self.arm not in names:
             raise UsageError(
                 f"the gate {self.expression!r} names an arm that the run does not have",
                 hint=f"Name one of {', '.join(names)}",
             )
-        if self.metric not in SPEEDUPS:
+        if metric.name.startswith("money") and plan.prices is None:
+            raise UsageError(
+                f"the gate {self.expression!r} is about money, and there is no price",
+                hint="Give --price-in and --price-out",
+            )
+        if metric.name.startswith("lateness") and plan.load_model == "closed":
+            raise UsageError(
+                f"the gate {self.expression!r} needs a schedule, and a closed loop has none",
+                hint="Give --rate or --trace",
+            )
+        if metric.name.startswith("cold") and plan.trace is not None:
+            raise UsageError(
+                f"the gate {self.expression!r} is about the cold start, and nothing is dropped "
+                "of a trace",
+                hint="Leave out --trace, or gate on all of it",
+            )
+        if metric.kind != "speedup" and not metric.of_savings:
             return
         if len(names) < 2 or self.arm == plan.baseline:
             raise UsageError(
                 f"the gate {self.expression!r} compares the baseline with itself",
                 hint="Give a second arm, or name the arm that is compared with it",
             )
-        if self.metric == "throughput_speedup" and plan.load_model == "open":
+        if metric.name == "throughput_speedup" and plan.load_model == "open":
             raise UsageError(
                 "in an open loop throughput is the offered load, so it has no speed-up",
                 hint="Gate on a latency instead, such as p99_speedup>=5",
             )
-        if plan.rounds < LEAST_ROUNDS:
+        if metric.kind == "speedup" and plan.rounds < LEAST_ROUNDS:
             raise UsageError(
                 f"{plan.rounds} rounds are too few for the gate {self.expression!r}",
                 hint=f"Give at least --rounds {LEAST_ROUNDS}",
             )
 
     def judge(self, report: Report) -> Verdict:
-        """Return how *report* stands to this gate; the worst of several arms counts."""
-        if self.metric in COUNTS:
-            return _worst([self._count(report, arm) for arm in self._counted(report)])
+        """Return how *report* stands to this gate; the worst of several arms counts.
+
+        Nothing is claimed of a run that is incomplete, for what was not played might have
+        failed it, nor of one whose load generator was late.
+        """
         if report.incomplete:
-            return Verdict("inconclusive", f"{self.expression}: the run is incomplete")
-        if failed := [arm for arm in report.arms if arm.errors]:
-            return Verdict(
-                "inconclusive",
-                f"{self.expression}: {failed[0].errors:,} requests of arm {failed[0].name} "
-                "failed, so nothing is claimed",
+            return self._open(f"the run is incomplete ({report.incomplete})")
+        if report.refused:
+            return self._open(report.refused)
+        if self.metric.kind == "count":
+            arms = list(report.arms) if self._of_all_arms else self._candidates(report)
+            return _worst([self._of_arm(arm) for arm in arms])
+        # An answer that failed fast is not a fast answer.
+        if failed := [arm for arm in report.arms if wrong_answers(arm)]:
+            return self._open(
+                f"{wrong_answers(failed[0]):,} requests of arm {failed[0].name} failed, so "
+                "nothing is claimed"
             )
         arms = self._candidates(report)
-        if self.metric in SPEEDUPS:
+        if self.metric.kind == "speedup":
             return _worst([self._speedup(report, arm) for arm in arms])
-        return _worst([self._estimate(arm) for arm in arms])
+        return _worst([self._of_arm(arm) for arm in arms])
+
+    def check_change(self, arms: Sequence[str]) -> None:
+        """Prove that a comparison of runs which have *arms* in common can decide this gate.
+
+        Raises:
+            UsageError: It names another arm.
+        """
+        if self.arm and self.arm not in arms:
+            raise UsageError(
+                f"the gate {self.expression!r} names an arm that the runs do not have in common",
+                hint=f"Name one of {', '.join(arms)}",
+            )
+
+    def judge_change(self, found: RunComparison, last: Report) -> Verdict:
+        """Return how the change between runs stands to this gate.
+
+        Args:
+            found: The comparison; speed-ups are those of the last run over its baselines,
+                with the noise floor in their intervals.
+            last: Report of the last run; all other metrics are of it alone.
+        """
+        if self.metric.kind != "speedup":
+            return self.judge(last)
+        if why := found.refused or found.incomplete:
+            return self._open(why)
+        verdicts = []
+        for one in found.comparisons:
+            if f"{one.metric}_speedup" != self.metric.name or self.arm not in {"", one.arm}:
+                continue
+            if one.errors:
+                verdicts.append(self._open(f"requests of arm {one.arm} failed"))
+            else:
+                estimate = Estimate(one.ratio, one.widened)
+                verdicts.append(self._decide(one.arm, estimate))
+        if not verdicts:
+            return self._open("the runs have no such arm, or no such figure, in common")
+        return _worst(verdicts)
+
+    @property
+    def _of_all_arms(self) -> bool:
+        return self.metric.name == "errors" and not self.arm
 
     def _candidates(self, report: Report) -> list[ArmFigures]:
         if self.arm:
             return [report.arm(self.arm)]
-        others = [arm for arm in report.arms if arm.name != report.plan.baseline]
-        return others or list(report.arms)
-
-    def _counted(self, report: Report) -> list[ArmFigures]:
-        if self.metric == "errors" and not self.arm:
-            return list(report.arms)
-        return self._candidates(report)
-
-    def _count(self, report: Report, arm: ArmFigures) -> Verdict:
-        number: int | None = getattr(arm, self.metric)
-        if number is None:
-            return self._unknown(arm)
-        verdict = self._decide(arm, Estimate(number, (number, number)))
-        # Whatever an unfinished run has kept so far, the rest might have broken.
-        if report.incomplete and verdict.outcome == "passed":
-            return Verdict("inconclusive", f"{verdict.text}; but the run is incomplete")
-        return verdict
+        plan = report.plan
+        (baseline,) = (arm for arm in plan.arms if arm.name == plan.baseline)
+        # The baseline a second time is there for the noise, not to be judged.
+        wanted = {arm.name for arm in plan.arms if not arm.same_as(baseline)}
+        return [arm for arm in report.arms if arm.name in wanted] or list(report.arms)
 
     def _speedup(self, report: Report, arm: ArmFigures) -> Verdict:
-        metric = self.metric.removesuffix("_speedup")
+        metric = self.metric.name.removesuffix("_speedup")
         for one in report.comparisons:
             if one.candidate == arm.name and one.metric == metric and report.rounds >= LEAST_ROUNDS:
-                return self._decide(arm, Estimate(one.ratio, one.ci95))
-        return self._unknown(arm)
+                return self._decide(arm.name, Estimate(one.ratio, one.ci95))
+        return self._unknown(arm.name)
 
-    def _estimate(self, arm: ArmFigures) -> Verdict:
-        metric = self.metric.removesuffix("_ms").removesuffix("_rps")
-        estimate = arm.estimates.get(metric)
-        return self._unknown(arm) if estimate is None else self._decide(arm, estimate)
+    def _of_arm(self, arm: ArmFigures) -> Verdict:
+        estimate = self.metric.read(arm)
+        return self._unknown(arm.name) if estimate is None else self._decide(arm.name, estimate)
 
-    def _unknown(self, arm: ArmFigures) -> Verdict:
+    def _unknown(self, arm: str) -> Verdict:
+        return self._open(f"arm {arm} has no such figure: {self.metric.missing}")
+
+    def _open(self, reason: str) -> Verdict:
         return Verdict(
-            "inconclusive", f"{self.expression}: arm {arm.name} has no such figure in this run"
+            self.expression,
+            self.metric.name,
+            "inconclusive",
+            f"{self.expression}: inconclusive; {reason}",
         )
 
-    def _decide(self, arm: ArmFigures, estimate: Estimate) -> Verdict:
+    def _decide(self, arm: str, estimate: Estimate) -> Verdict:
         if estimate.ci95 is None:
             return self._unknown(arm)
         low, high = estimate.ci95
@@ -178,13 +249,18 @@ class Gate:
         }
         passed, failed = kept[self.op]
         outcome: Outcome = "passed" if passed else "failed" if failed else "inconclusive"
-        exact = low == high
         found = (
-            f"{estimate.value:,.0f}"
-            if exact
+            _plain(estimate.value)
+            if low == high
             else f"{figure(estimate.value)} (95 % interval {figure(low)} to {figure(high)})"
         )
-        return Verdict(outcome, f"{self.expression}: {outcome}; arm {arm.name} has {found}")
+        text = f"{self.expression}: {outcome}; arm {arm} has {found}"
+        return Verdict(self.expression, self.metric.name, outcome, text)
+
+
+def _plain(value: float) -> str:
+    """Return an exact figure for a person: whole numbers whole."""
+    return f"{value:,.0f}" if value == round(value) else figure(value)
 
 
 def _worst(verdicts: list[Verdict]) -> Verdict:

@@ -4,120 +4,66 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
-from valkeyctl.bench.scenario import DEFAULT_SCENARIO, Node, Scenario, load_scenario, parse
+from valkeyctl.bench.arm import (
+    ARM_FORM,
+    DEFAULT_ARMS,
+    Arm,
+    Node,
+    arm_from_json,
+    merge_arms,
+)
+from valkeyctl.bench.statistics.rounds import rounds_for
+from valkeyctl.bench.traffic.scenario import (
+    DEFAULT_SCENARIO,
+    Arrivals,
+    Keys,
+    RequestTemplate,
+    Scenario,
+)
+from valkeyctl.bench.traffic.scenariofile import load_scenario, parse
 from valkeyctl.errors import UsageError
 
 LoadModel = Literal["open", "closed"]
-Arrivals = Literal["poisson", "constant"]
 
-BYPASS_HEADER = "X-Valkeyctl-Cache"
-BYPASS = (BYPASS_HEADER, "off")
 # A recorded hour takes a minute an arm.
 TRACE_SPEEDUP = 60.0
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# "key" only as a word of its own: our own X-Valkeyctl-Cache is no secret.
-_SECRET = re.compile(
-    r"auth|cookie|secret|token|passw|credential|api.?key|(^|[-_.])key", re.IGNORECASE
-)
-_ARM_FORM = "Write it as NAME=header:K:V, NAME=env:K=V or NAME=url:URL; repeat it for more parts"
+# Of a scenario that wants long blocks; with fewer, nothing can be concluded.
+_FEWEST_ROUNDS = 5
+# A sample has one byte for its worker.
+_MOST_WORKERS = 256
+# What a scenario's name may not hold.
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One side of the comparison.
+class Prices:
+    """What tokens cost, for the money that a cache saves.
 
     Attributes:
-        name: What the report calls it.
-        headers: Sent with every request of this arm.
-        env: Set for the gateway that this arm is served by.
-        url: Base URL of an application that serves this arm; None is the run's target.
+        input: Of a million tokens of prompts.
+        output: Of a million tokens of answers.
+        currency: Its name, such as ``USD``.
     """
 
-    name: str
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    url: str | None = field(default=None, repr=False)
+    input: float
+    output: float
+    currency: str = "USD"
 
-    @property
-    def bypasses(self) -> bool:
-        """Whether its requests ask the gateway to leave the cache alone."""
-        return any(
-            name.lower() == BYPASS_HEADER.lower() and value.strip().lower() == "off"
-            for name, value in self.headers
-        )
+    def __post_init__(self) -> None:
+        for name, value in (("input", self.input), ("output", self.output)):
+            if not 0 <= value <= 1e9:
+                raise UsageError(
+                    f"the price of {name} tokens is {value}",
+                    hint="Give the price of a million tokens, 0 or more",
+                )
 
-    def to_json(self, *, show_secrets: bool = False) -> dict[str, Node]:
-        """Return plain data; values that look like secrets are ``***`` unless asked for."""
-
-        def pairs(items: tuple[tuple[str, str], ...]) -> list[Node]:
-            return [[key, value if show_secrets else _masked(key, value)] for key, value in items]
-
-        url = self.url if show_secrets or self.url is None else mask_url(self.url)
-        return {
-            "name": self.name,
-            "headers": pairs(self.headers),
-            "env": pairs(self.env),
-            "url": url,
-        }
-
-
-DEFAULT_ARMS = (Arm("cached"), Arm("uncached", headers=(BYPASS,)))
-
-
-def parse_arm(text: str) -> Arm:
-    """Return the arm that ``NAME``, or ``NAME=PART``, names; `merge_arms` joins its parts.
-
-    Raises:
-        UsageError: It is not of one of the forms.
-    """
-    name, equals, part = text.partition("=")
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"the arm {text!r} has no usable name", hint=_ARM_FORM)
-    if not equals or not part:
-        return Arm(name)
-    kind, _, rest = part.partition(":")
-    if kind == "header":
-        key, colon, value = rest.partition(":")
-        value = value.strip()
-        if not colon or not _TOKEN.fullmatch(key) or not _printable(value):
-            raise UsageError(f"the header of arm {name!r} cannot be sent", hint=_ARM_FORM)
-        return Arm(name, headers=((key, value),))
-    if kind == "env":
-        key, equals, value = rest.partition("=")
-        if not equals or not _VARIABLE.fullmatch(key) or "\0" in value:
-            raise UsageError(f"the variable of arm {name!r} cannot be set", hint=_ARM_FORM)
-        return Arm(name, env=((key, value),))
-    if kind == "url":
-        return Arm(name, url=check_url(rest, f"the URL of arm {name!r}"))
-    raise UsageError(
-        f"arm {name!r} has a part of an unknown kind; allowed are header, env and url",
-        hint=_ARM_FORM,
-    )
-
-
-def merge_arms(parts: Iterable[Arm]) -> tuple[Arm, ...]:
-    """Return one arm per name, in order of first mention, each with all its parts.
-
-    Raises:
-        UsageError: An arm names two URLs.
-    """
-    merged: dict[str, Arm] = {}
-    for part in parts:
-        known = merged.get(part.name, Arm(part.name))
-        if known.url and part.url and known.url != part.url:
-            raise UsageError(f"arm {part.name!r} names two URLs", hint="Give each arm one URL")
-        merged[part.name] = Arm(
-            part.name, known.headers + part.headers, known.env + part.env, known.url or part.url
-        )
-    return tuple(merged.values())
+    def cost(self, input_tokens: float, output_tokens: float) -> float:
+        """Return what so many tokens cost."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
 
 @dataclass(frozen=True)
@@ -141,6 +87,13 @@ class Plan:
         max_in_flight: Most requests of the open loop on their way at one time; more
             wait in the client, and that wait counts as latency.
         timeout: Seconds of silence after which a request is an error; it is not repeated.
+        workers: Processes of this machine that send the load.
+        remote_workers: Further ones that join from elsewhere; the run waits for them.
+        locustfile: The user's own Locust users instead of the scenario's requests; always
+            a closed loop.
+        prices: What tokens cost; None says nothing of money.
+        fewer_rounds: Whether fewer rounds are played where the pilot finds that answers
+            take too long for so many blocks.
 
     Raises:
         UsageError: A value, or a combination of them, that cannot be meant.
@@ -160,11 +113,16 @@ class Plan:
     warmup: float = 2.0
     max_in_flight: int = 200
     timeout: float = 120.0
+    workers: int = 1
+    remote_workers: int = 0
+    locustfile: Path | None = None
+    prices: Prices | None = None
+    fewer_rounds: bool = False
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
         if not names:
-            raise UsageError("a run needs an arm", hint=_ARM_FORM)
+            raise UsageError("a run needs an arm", hint=ARM_FORM)
         if len(names) != len(set(names)) or len(names) > 100:
             raise UsageError("arms must be at most 100, each with a name of its own")
         for name, value, least, most in (
@@ -176,6 +134,8 @@ class Plan:
             ("warmup", self.warmup, 0, 3600),
             ("max-in-flight", self.max_in_flight, 1, 10_000),
             ("timeout", self.timeout, 0.1, 86_400),
+            ("workers", self.workers, 0, 256),
+            ("remote workers", self.remote_workers, 0, 256),
         ):
             # Written so that NaN, which compares false with everything, is refused too.
             if not least <= value <= most:
@@ -191,7 +151,19 @@ class Plan:
                 "a trace has arrivals of its own, so it takes no rate",
                 hint="Give --speedup to replay the trace faster, or leave out --trace",
             )
-        if self.load_model == "closed" and self.requests is None and not self.warmup:
+        if self.locustfile is not None and self.load_model == "open":
+            raise UsageError(
+                "a locustfile is a closed loop: its users wait for their answers",
+                hint="Leave out --rate and --trace, or write a scenario",
+            )
+        self._check_workers()
+        if self.locustfile is not None and self.requests is not None:
+            raise UsageError(
+                "a locustfile's users decide themselves how much they send",
+                hint="Give --duration instead of --requests",
+            )
+        unpiloted = self.load_model == "closed" and self.requests is None and not self.warmup
+        if unpiloted and self.locustfile is None:
             raise UsageError(
                 "a closed loop without a warm-up cannot tell how many requests fill its duration",
                 hint="Give a warm-up above zero, or the number of requests",
@@ -202,16 +174,39 @@ class Plan:
                 hint="Give at least one request a round",
             )
 
+    def _check_workers(self) -> None:
+        processes = self.workers + self.remote_workers
+        if not 1 <= processes <= _MOST_WORKERS:
+            raise UsageError(
+                f"workers are {processes}, all together", hint=f"Give 1 to {_MOST_WORKERS}"
+            )
+        shared, what = self.max_in_flight, "places in flight"
+        if self.load_model == "closed":
+            shared, what = self.users, "users"
+        if processes > shared:
+            raise UsageError(
+                f"{processes} workers cannot share {shared} {what}",
+                hint="Give fewer --workers, or more --users (open loop: --max-in-flight)",
+            )
+
     @property
     def load_model(self) -> LoadModel:
         """``open``: arrivals follow a schedule; ``closed``: each user waits for its answer."""
         return "closed" if self.trace is None and self.rate is None else "open"
 
     @property
+    def who(self) -> str:
+        """Who sends in a closed loop, in words."""
+        users = f"{self.users} {'user' if self.users == 1 else 'users'}"
+        return users if self.locustfile is None else f"your locustfile, {users}"
+
+    @property
     def baseline(self) -> str:
         """The arm that others are compared with: the only one past the cache, else the first."""
-        bypassing = [arm.name for arm in self.arms if arm.bypasses]
-        return bypassing[0] if len(bypassing) == 1 else self.arms[0].name
+        bypassing = [arm for arm in self.arms if arm.bypasses]
+        # The baseline a second time, for the noise floor, does not make it another one.
+        alike = all(arm.same_as(bypassing[0]) for arm in bypassing)
+        return bypassing[0].name if bypassing and alike else self.arms[0].name
 
     @classmethod
     def of(
@@ -231,6 +226,10 @@ class Plan:
         warmup: float | None = None,
         max_in_flight: int | None = None,
         timeout: float | None = None,
+        workers: int | None = None,
+        remote_workers: int | None = None,
+        locustfile: Path | None = None,
+        prices: Prices | None = None,
     ) -> Plan:
         """Return a plan; None takes the scenario's value, or the default.
 
@@ -238,16 +237,28 @@ class Plan:
             UsageError: A value, or a combination of them, that cannot be meant.
             FolderError: The scenario file cannot be read.
         """
-        chosen = load_scenario(scenario or DEFAULT_SCENARIO)
+        chosen = (
+            load_scenario(scenario or DEFAULT_SCENARIO)
+            if locustfile is None
+            else scenario_of(locustfile)
+        )
         length = 30.0 if duration is None else duration
         default_speedup = chosen.speedup if trace is None else TRACE_SPEEDUP
+        if rate is None and trace is None and users is None and locustfile is None:
+            rate = chosen.rate
+        played = merge_arms(arms) or chosen.arms or DEFAULT_ARMS
+        # A fault comes in a round that is known beforehand.
+        fewer = rounds is None and requests is None and trace is None and chosen.during is None
+        if rounds is None:
+            rounds = _rounds(length, len(played), rate, requests, chosen.block)
         return cls(
-            scenario=chosen,
-            arms=merge_arms(arms) or DEFAULT_ARMS,
-            rounds=10 if rounds is None else rounds,
+            # Its arms are the plan's now, which masks what is secret in them.
+            scenario=replace(chosen, arms=()),
+            arms=played,
+            rounds=rounds,
             users=chosen.users if users is None else users,
             rate=rate,
-            arrivals=arrivals or "poisson",
+            arrivals=arrivals or chosen.arrivals,
             duration=length,
             requests=requests,
             seed=1 if seed is None else seed,
@@ -257,12 +268,17 @@ class Plan:
             warmup=min(5.0, max(0.5, length / 10)) if warmup is None else warmup,
             max_in_flight=200 if max_in_flight is None else max_in_flight,
             timeout=120.0 if timeout is None else timeout,
+            workers=1 if workers is None else workers,
+            remote_workers=remote_workers or 0,
+            locustfile=None if locustfile is None else locustfile.absolute(),
+            prices=prices,
+            fewer_rounds=fewer,
         )
 
     def to_json(self, *, show_secrets: bool = False) -> dict[str, Node]:
         """Return plain data, from which `from_json` makes the same plan."""
         return {
-            "scenario": self.scenario.to_json(),
+            "scenario": self.scenario.to_json(show_secrets=show_secrets),
             "load_model": self.load_model,
             "arms": [arm.to_json(show_secrets=show_secrets) for arm in self.arms],
             "baseline": self.baseline,
@@ -278,6 +294,11 @@ class Plan:
             "warmup": self.warmup,
             "max_in_flight": self.max_in_flight,
             "timeout": self.timeout,
+            "workers": self.workers,
+            "remote_workers": self.remote_workers,
+            "locustfile": None if self.locustfile is None else str(self.locustfile),
+            "prices": None if self.prices is None else asdict(self.prices),
+            "fewer_rounds": self.fewer_rounds,
         }
 
     @classmethod
@@ -290,67 +311,48 @@ class Plan:
         """
         values = dict(data)
         arms = values.pop("arms")
-        trace = values.pop("trace")
+        trace, locustfile = values.pop("trace"), values.pop("locustfile")
+        prices = values.pop("prices")
         for derived in ("load_model", "baseline"):
             values.pop(derived)
         if not isinstance(arms, list):
             raise TypeError("arms must be a list")
         return cls(
             scenario=parse(values.pop("scenario"), "scenario"),
-            arms=tuple(_arm(arm) for arm in arms),
+            arms=tuple(arm_from_json(arm) for arm in arms),
             trace=None if trace is None else Path(str(trace)),
+            locustfile=None if locustfile is None else Path(str(locustfile)),
+            prices=None if prices is None else Prices(**prices),  # type: ignore[arg-type]
             **values,  # type: ignore[arg-type]
         )
 
 
-def _arm(data: Node) -> Arm:
-    if not isinstance(data, dict):
-        raise TypeError("an arm must be a mapping")
+def scenario_of(locustfile: Path, names: Iterable[str] = ()) -> Scenario:
+    """Return what stands for *locustfile* where a plan has its scenario.
 
-    def pairs(node: Node) -> tuple[tuple[str, str], ...]:
-        return tuple((str(key), str(value)) for key, value in node)  # type: ignore[union-attr, misc, str-unpack]
-
-    url = data["url"]
-    return Arm(
-        str(data["name"]),
-        pairs(data["headers"]),
-        pairs(data["env"]),
-        None if url is None else str(url),
+    Args:
+        locustfile: Says itself what is asked, of an application that is there.
+        names: Of the requests that its users have sent; empty before the run.
+    """
+    return Scenario(
+        name=_UNNAMEABLE.sub("-", locustfile.stem)[:40] or "locustfile",
+        about="Your locustfile",
+        requests=tuple(RequestTemplate(name or "(no name)") for name in names)
+        or (RequestTemplate("any"),),
+        keys=Keys(1, "uniform"),
+        application="none",
     )
 
 
-def check_url(url: str, what: str) -> str:
-    """Return *url* without a slash at its end; *what* names it in the message.
-
-    Raises:
-        UsageError: It is not an http(s) URL. The message never repeats it, as it may
-            hold a password.
-    """
-    hint = "Write it as http://host[:port][/path]"
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        _port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{what} cannot be read: {error}", hint=hint) from error
-    if not usable or parts.query or parts.fragment or not _printable(url) or " " in url:
-        raise UsageError(f"{what} is not an http or https address", hint=hint)
-    return url.rstrip("/")
-
-
-def mask_url(text: str) -> str:
-    """Return *text* with the user and password of every URL in it as ``***``."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
-
-
-def looks_secret(name: str) -> bool:
-    """Say whether the value of a header or variable called *name* must not be shown."""
-    return _SECRET.search(name) is not None
-
-
-def _masked(key: str, value: str) -> str:
-    return "***" if looks_secret(key) else mask_url(value)
-
-
-def _printable(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+def _rounds(
+    duration: float, arms: int, rate: float | None, requests: int | None, block: float | None
+) -> int:
+    """Return how many rounds a run has where nobody says so; *block* is their least length."""
+    expected = duration if rate is None else duration * rate
+    if not 0 <= duration <= expected + duration < float("inf"):
+        return _FEWEST_ROUNDS  # the plan will refuse it, and say which of them is wrong
+    known = round(expected / arms) if requests is None and rate is not None else requests
+    rounds = rounds_for(duration, arms, known)
+    return (
+        rounds if block is None else min(rounds, max(_FEWEST_ROUNDS, int(duration / arms / block)))
+    )

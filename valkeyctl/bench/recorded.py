@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from valkeyctl.bench.blocks import WARMUP
+from valkeyctl.bench.arm import Pairs
+from valkeyctl.bench.load.blocks import WARMUP
+from valkeyctl.bench.load.record import RECORD, SAMPLES_FILE
 from valkeyctl.bench.plan import Plan
-from valkeyctl.bench.record import RECORD, SAMPLES_FILE
 from valkeyctl.bench.runfile import opened_run
-from valkeyctl.bench.traffic import stream
+from valkeyctl.bench.traffic.scenario import MASK
+from valkeyctl.bench.traffic.stream import Request, stream
 from valkeyctl.errors import FolderError, NotFoundError
 
 _RECORDS_AT_A_TIME = 16_384
@@ -23,14 +25,17 @@ class RecordedRequest:
     """A request that a run sent at least once in each arm.
 
     Attributes:
-        path: Where it was posted.
-        headers: Sent beside it; an arm's own ones, which may be secret, are not kept.
-        body: What was posted.
+        method: HTTP method.
+        path: Where it was sent.
+        headers: Sent beside it, without those that a run does not keep: an arm's own
+            ones, and what looks secret.
+        body: What was sent.
         times: How often, in one arm.
     """
 
+    method: str
     path: str
-    headers: tuple[tuple[str, str], ...]
+    headers: Pairs = field(repr=False)
     body: bytes = field(repr=False)
     times: int
 
@@ -45,7 +50,8 @@ def recorded_requests(folder: Path) -> list[RecordedRequest]:
         NotFoundError: There is no run in it, or nothing of it was measured.
         FolderError: Its files cannot be read, or are no run of this version; or the trace
             that it replayed cannot be read any more.
-        UsageError: The trace is no longer the one that it replayed.
+        UsageError: The trace is no longer the one that it replayed; or a variable that the
+            scenario takes a value from is not set.
     """
     plan, salt = _run(folder)
     sent = _sent(folder / SAMPLES_FILE)
@@ -53,16 +59,22 @@ def recorded_requests(folder: Path) -> list[RecordedRequest]:
         raise NotFoundError(
             f"no request of the run in {folder} was measured", hint="Run the benchmark again"
         )
-    times: Counter[int] = Counter()
-    first: dict[int, tuple[tuple[tuple[str, str], ...], bytes]] = {}
+    times: Counter[tuple[int, int]] = Counter()
+    first: dict[tuple[int, int], Request] = {}
     for request in islice(stream(plan, salt=salt), sent):
-        times[request.prompt_id] += 1
-        first.setdefault(request.prompt_id, (request.headers, request.body))
+        same = (request.kind, request.key)
+        times[same] += 1
+        first.setdefault(same, request)
     # Of equally frequent ones the one that came first is first.
     return [
-        RecordedRequest(plan.scenario.path, *first[prompt_id], count)
-        for prompt_id, count in times.most_common()
+        RecordedRequest(one.method, one.path, _known(one.headers), one.body, count)
+        for same, count in times.most_common()
+        if (one := first[same])
     ]
+
+
+def _known(headers: Pairs) -> Pairs:
+    return tuple((name, value) for name, value in headers if value != MASK)
 
 
 def _run(folder: Path) -> tuple[Plan, str]:
@@ -81,8 +93,8 @@ def _sent(path: Path) -> int:
         for records in _records(path):
             for record in RECORD.iter_unpack(records):
                 # See `record.FIELDS`: the round, and the place in the stream.
-                if record[3] != WARMUP and record[6] > last:
-                    last = record[6]
+                if record[5] != WARMUP and record[8] > last:
+                    last = record[8]
     except FileNotFoundError:
         return 0
     except OSError as error:

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
-from valkeyctl.bench.arms import ArmFigures, Spread, measure
-from valkeyctl.bench.comparison import Comparison, compare_arms
-from valkeyctl.bench.conclusion import Sentence, conclude, figure
+import numpy as np
+
+from valkeyctl.bench.arm import Node
+from valkeyctl.bench.figures.arms import ArmFigures, measure
+from valkeyctl.bench.figures.comparison import Comparison, compare_arms
+from valkeyctl.bench.figures.conclusion import Circumstances, Sentence, conclude, figure
+from valkeyctl.bench.figures.document import (
+    arm_document,
+    comparison_document,
+    floor_document,
+)
+from valkeyctl.bench.figures.floor import Floor, floors
+from valkeyctl.bench.figures.incidents import incidents
+from valkeyctl.bench.figures.phases import Phases, phases_of
+from valkeyctl.bench.figures.sender import refusal
+from valkeyctl.bench.figures.shape import ReportDocument
+from valkeyctl.bench.figures.timeline import began
+from valkeyctl.bench.page.words import count, interval_words
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.samples import Samples, load_samples
-from valkeyctl.bench.scenario import Node
-from valkeyctl.bench.statistics import Bootstrap
-from valkeyctl.bench.traffic import Traffic
+from valkeyctl.bench.statistics.intervals import Bootstrap
+from valkeyctl.bench.traffic.stream import Traffic
 from valkeyctl.errors import FolderError, NotFoundError
 
-__all__ = ["Report", "load", "report"]
+__all__ = ["Report", "count", "interval_words", "load", "report"]
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
+MARKDOWN_FILE = "report.md"
 
 load = load_samples
 
@@ -33,13 +49,19 @@ class Report:
         folder: Of the run; `write` puts the report there.
         plan: What was asked for.
         traffic: What was known of the stream beforehand.
-        rounds: How many rounds every arm finished; all figures are of these.
+        rounds: How many rounds the figures are of: the steady ones that every arm finished.
         incomplete: Why the run ended early; empty when it did not.
+        refused: Why the figures are the load generator's own; empty when they are not.
+            Every verdict is ``inconclusive`` then.
         arms: Figures of each arm, in the plan's order.
         comparisons: Of each other arm with the baseline.
+        floors: What arms that were played twice say of the noise.
+        phases: Which rounds were the cold start.
         conclusion: In words, most important first.
         facts: Origin, gateways, server settings, environment, times.
         samples: How many were recorded, warm-up included.
+        began: When the first round began, on the samples' clock.
+        source: What it was made of.
     """
 
     folder: Path
@@ -47,11 +69,16 @@ class Report:
     traffic: Traffic
     rounds: int
     incomplete: str
+    refused: str
     arms: tuple[ArmFigures, ...]
     comparisons: tuple[Comparison, ...]
+    floors: tuple[Floor, ...]
+    phases: Phases
     conclusion: tuple[Sentence, ...]
     facts: Mapping[str, Node] = field(repr=False)
     samples: int
+    began: float
+    source: Samples = field(repr=False, compare=False)
 
     @property
     def html_path(self) -> Path:
@@ -63,6 +90,17 @@ class Report:
         """Where `write` puts the figures."""
         return self.folder / JSON_FILE
 
+    @property
+    def markdown_path(self) -> Path:
+        """Where `write` puts the text for a pull request."""
+        return self.folder / MARKDOWN_FILE
+
+    @property
+    def clean(self) -> bool:
+        """Whether anything may be claimed: no error, and not refused."""
+        wrong = any(arm.wrong for arm in self.arms) or _unfinished(self.source)
+        return not self.refused and not wrong
+
     def arm(self, name: str) -> ArmFigures:
         """Return the figures of the arm called *name*; a KeyError when there is none."""
         for arm in self.arms:
@@ -72,33 +110,32 @@ class Report:
 
     def to_json(self) -> dict[str, Node]:
         """Return the data of the ``bench`` envelope; what ``report.json`` holds."""
-        return {
+        document: ReportDocument = {
             "scenario": self.plan.scenario.name,
             "load_model": self.plan.load_model,
             "incomplete": bool(self.incomplete),
             "incomplete_reason": self.incomplete or None,
+            "refused": self.refused or None,
             "report_html": str(self.html_path),
             "report_json": str(self.json_path),
+            "report_markdown": str(self.markdown_path),
             "conclusion": [{"kind": one.kind, "text": one.text} for one in self.conclusion],
-            "arms": [_arm(arm) for arm in self.arms],
-            "comparisons": [
-                {
-                    "baseline": one.baseline,
-                    "candidate": one.candidate,
-                    "metric": one.metric,
-                    "ratio": one.ratio,
-                    "ci95": _interval(one.ci95),
-                    "verdict": one.verdict,
-                }
-                for one in self.comparisons
-            ],
+            "arms": [arm_document(arm) for arm in self.arms],
+            "comparisons": [comparison_document(one) for one in self.comparisons],
+            "noise_floor": [floor_document(one) for one in self.floors],
+            "steady_state": {
+                "found": self.phases.found,
+                "cold_rounds": list(self.phases.cold),
+                "rounds": list(self.phases.steady),
+                "how": self.phases.how,
+            },
             "rounds": self.rounds,
             "samples": self.samples,
             "seed": self.plan.seed,
-            "plan": self.plan.to_json(),
+            "plan": cast("dict[str, object]", self.plan.to_json()),
             "traffic": asdict(self.traffic),
-            **self.facts,
         }
+        return {**cast("dict[str, Node]", document), **self.facts}
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
         """Return the main table for a terminal: a row of headings, then one for each arm."""
@@ -121,22 +158,31 @@ class Report:
         return (head, *(_comparison(one) for one in self.comparisons))
 
     def write(self) -> None:
-        """Write ``report.json`` and ``report.html`` into the run's folder.
+        """Write ``report.json``, ``report.html`` and ``report.md`` into the run's folder.
+
+        ``latency.hlog``, the latencies for other tools, is written beside them.
 
         Raises:
             FolderError: They cannot be written.
         """
-        from valkeyctl.bench.html import render  # jinja2 is slow to import
+        from valkeyctl.bench.export import write_histograms
+        from valkeyctl.bench.page.html import render  # jinja2 is slow to import
+        from valkeyctl.bench.page.markdown import summary
 
-        page = render(self)
+        texts = {
+            self.json_path: json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n",
+            self.html_path: render(self),
+            self.markdown_path: summary(self),
+        }
         try:
-            self.json_path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            self.html_path.write_text(page, encoding="utf-8")
+            for path, text in texts.items():
+                path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise FolderError(
                 f"{self.folder}: the report cannot be written: {error.strerror or error}",
                 hint="The samples are kept: valkeyctl bench report DIR makes it again",
             ) from error
+        write_histograms(self.source)
 
 
 def report(samples: Samples) -> Report:
@@ -145,36 +191,52 @@ def report(samples: Samples) -> Report:
     Raises:
         NotFoundError: No round was finished in every arm, so there is nothing to show.
     """
-    rounds = len(samples.complete_rounds())
-    if not rounds:
+    plan = samples.plan
+    if not samples.complete_rounds():
         raise NotFoundError(
             f"{samples.folder}: no round was finished in every arm, so there is nothing to report",
             hint="Run it again with a shorter --duration or a higher --speedup",
         )
-    bootstrap = Bootstrap(rounds, samples.plan.seed)
-    measured = measure(samples, bootstrap)
+    phases = phases_of(samples)
+    bootstrap = Bootstrap(len(phases.steady), plan.seed)
+    measured = measure(samples, bootstrap, phases)
     arms = tuple(one.arm for one in measured)
-    comparisons = compare_arms(measured, samples.plan.baseline, samples.plan.load_model, bootstrap)
+    comparisons = compare_arms(measured, plan.baseline, plan.load_model, bootstrap)
+    refused = next(
+        (why for arm in arms if (why := refusal(arm.name, arm.sender, arm.latency_ms))), ""
+    )
+    unfinished = _unfinished(samples)
+    if refused or unfinished:
+        # Of a late generator the intervals are its own; and who began to fail is not judged
+        # by what came before.
+        comparisons = tuple(replace(one, verdict="inconclusive") for one in comparisons)
+    noise = floors(plan, measured, bootstrap)
     incomplete = _why_incomplete(samples)
+    happened = Circumstances(
+        rounds=len(phases.steady),
+        phases=phases,
+        incomplete=incomplete,
+        refused=refused,
+        unfinished=unfinished,
+        miscounted=_miscounted(samples),
+        incidents=incidents(samples),
+    )
     return Report(
         folder=samples.folder,
-        plan=samples.plan,
+        plan=plan,
         traffic=samples.traffic,
-        rounds=rounds,
+        rounds=len(phases.steady),
         incomplete=incomplete,
+        refused=refused,
         arms=arms,
         comparisons=comparisons,
-        conclusion=conclude(
-            samples.plan,
-            samples.traffic,
-            arms,
-            comparisons,
-            rounds=rounds,
-            incomplete=incomplete,
-            miscounted=_miscounted(samples),
-        ),
+        floors=noise,
+        phases=phases,
+        conclusion=conclude(plan, samples.traffic, arms, comparisons, noise, happened),
         facts=samples.facts,
         samples=len(samples.rows),
+        began=began(samples),
+        source=samples,
     )
 
 
@@ -187,46 +249,16 @@ def _why_incomplete(samples: Samples) -> str:
     return str(failure) if failure else "it was killed"
 
 
+def _unfinished(samples: Samples) -> int:
+    rows = samples.rows[(samples.rows["round"] >= 0) & (samples.rows["error"] > 0)]
+    return int((~np.isin(rows["round"], samples.complete_rounds())).sum())
+
+
 def _miscounted(samples: Samples) -> int:
     locust = samples.facts.get("locust")
     counted = locust.get("requests") if isinstance(locust, dict) else None
     # Locust gives its total only at the end of a run that it finished.
     return counted - len(samples.rows) if isinstance(counted, int) and counted else 0
-
-
-def _arm(arm: ArmFigures) -> dict[str, Node]:
-    return {
-        "name": arm.name,
-        "requests": arm.requests,
-        "errors": arm.errors,
-        "first_error": arm.first_error or None,
-        "hits": arm.hits,
-        "misses": arm.misses,
-        "collapsed": arm.collapsed,
-        "bypassed": arm.bypassed,
-        "hit_ratio": arm.hit_ratio,
-        "origin_calls": arm.origin_calls,
-        "throughput_rps": arm.throughput_rps,
-        "latency_ms": _spread(arm.latency_ms),
-        "ttft_ms": _spread(arm.ttft_ms) if arm.ttft_ms else None,
-        "client_lateness_p99_ms": arm.lateness_ms,
-        "held_back": arm.held_back,
-        "round_medians_ms": list(arm.medians_ms),
-        "ci95": {name: _interval(one.ci95) for name, one in arm.estimates.items()},
-    }
-
-
-def _spread(spread: Spread | None) -> dict[str, Node]:
-    if spread is None:
-        nothing: dict[str, Node] = dict.fromkeys(
-            ("mean", "p50", "p90", "p95", "p99", "p999", "max")
-        )
-        return {"n": 0, **nothing}
-    return asdict(spread)
-
-
-def _interval(ci95: tuple[float, float] | None) -> list[Node] | None:
-    return None if ci95 is None else list(ci95)
 
 
 def _row(arm: ArmFigures) -> tuple[str, ...]:
@@ -255,13 +287,3 @@ def _comparison(one: Comparison) -> tuple[str, ...]:
         interval_words(one.ci95),
         one.verdict,
     )
-
-
-def count(number: int | None) -> str:
-    """Return *number* with thousands apart; a dash when it is not known."""
-    return "-" if number is None else f"{number:,}"
-
-
-def interval_words(ci95: tuple[float, float] | None) -> str:
-    """Return the bounds for a person; a dash when there are none."""
-    return "-" if ci95 is None else f"{figure(ci95[0])} to {figure(ci95[1])}"

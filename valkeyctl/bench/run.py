@@ -6,21 +6,24 @@ import contextlib
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valkeyctl.bench import gateways
-from valkeyctl.bench.children import Interruptions
-from valkeyctl.bench.environment import capture
-from valkeyctl.bench.gateways import Gateway, Target
-from valkeyctl.bench.generator import Generator, Outcome, Progress
-from valkeyctl.bench.plan import Plan, mask_url
-from valkeyctl.bench.runfile import RUN_FILE, RUN_VERSION
-from valkeyctl.bench.scenario import Node
-from valkeyctl.bench.traffic import Traffic, survey
+from valkeyctl.bench.arm import Node, mask_url
+from valkeyctl.bench.environment import Watch, capture
+from valkeyctl.bench.load.generator import Generator, Outcome, Progress
+from valkeyctl.bench.plan import Plan, scenario_of
+from valkeyctl.bench.runfile import RUN_FILE, RUN_VERSION, claimed
+from valkeyctl.bench.services.applications import LOGS
+from valkeyctl.bench.services.children import Interruptions
+from valkeyctl.bench.services.disturber import Disturber
+from valkeyctl.bench.services.lineup import Lineup
+from valkeyctl.bench.services.openfiles import enough_files
+from valkeyctl.bench.services.target import Target
+from valkeyctl.bench.traffic.stream import Traffic, survey
 from valkeyctl.errors import (
     FolderError,
     InterruptedRunError,
@@ -35,20 +38,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "Target", "run"]
 
-_NEEDED = ("locust", "numpy", "jinja2")
+_NEEDED = ("locust", "numpy", "jinja2", "hdrh", "regex")
 _OUR_FILES = (
     *(RUN_FILE, "samples.bin", "stages.jsonl", "errors.jsonl"),
-    *("locust.log", "gateway-*.log"),
-    *("report.json", "report.html"),
+    *("locust.log", "worker-*.log", *LOGS),
+    *("report.json", "report.html", "report.md", "latency.hlog"),
 )
 
 
 def run(plan: Plan, target: Target, *, out: Path, progress: Callable[[Progress], None]) -> Samples:
     """Play *plan* against *target* and return every sample of it.
 
-    Starts the gateways that the arms need and Locust, and ends all of them, whatever
-    happens. Ctrl-C and SIGTERM end the run too; the samples until then are returned,
-    marked incomplete. Files of an earlier run in *out* are replaced.
+    Starts the applications and servers that the arms need, and Locust, and ends all of
+    them, whatever happens; a fault that the scenario makes is undone. Ctrl-C and SIGTERM
+    end the run too; the samples until then are returned, marked incomplete. Files of an
+    earlier run in *out* are replaced.
 
     Args:
         plan: What to play.
@@ -59,19 +63,22 @@ def run(plan: Plan, target: Target, *, out: Path, progress: Callable[[Progress],
     Raises:
         MissingError: The extra ``bench`` is not installed.
         UsageError: The trace, or an arm, cannot be used.
-        FolderError: *out* cannot be written, or the trace cannot be read.
-        StartError: A gateway ended, or never answered.
-        PortTakenError: There was no free port for a gateway.
+        FolderError: *out* cannot be written, or another run writes into it, or the trace
+            cannot be read.
+        StartError: An application, or a throwaway server, ended or never answered.
+        PortTakenError: There was no free port for one.
         UnreachableError: Nothing listens at an arm's URL, or no request had an answer.
         ServerReplyError: Every answer was an error, or wrong.
-        ToolError: A gateway or Locust ended during the run; what was measured is kept.
+        ToolError: An application or Locust ended during the run, or the scenario's fault
+            could not be made; what was measured is kept.
         InterruptedRunError: Stopped before anything was measured.
     """
     check_extras()
     from valkeyctl.bench.samples import load_samples
 
     session = _Session(plan, target, survey(plan), out.absolute())
-    with Interruptions() as interruptions:
+    files = enough_files(plan, session.lineup.addresses)
+    with claimed(session.folder), files, Interruptions() as interruptions:
         try:
             session.begin()
             session.play(interruptions, progress)
@@ -115,7 +122,6 @@ class _Session:
     target: Target
     traffic: Traffic
     folder: Path
-    gateways: list[Gateway] = field(default_factory=list)
     generator: Generator | None = None
     outcome: Outcome = field(default_factory=Outcome)
     interrupted: str = ""
@@ -123,33 +129,27 @@ class _Session:
 
     def __post_init__(self) -> None:
         self.run_id = uuid.uuid4().hex[:8]
-        self.wanted = gateways.assign(self.plan, self.target, self.run_id)
-        self.ttl = self.target.ttl or self._longer_than_the_run()
-        self.common = gateways.options(self.plan, self.target, self.ttl)
+        ttl = self.target.ttl or self._longer_than_the_run()
+        self.lineup = Lineup(self.plan, self.target, self.run_id, self.folder, ttl)
+        self.disturber = (
+            None if self.plan.scenario.during is None else Disturber(self.plan, self.lineup.fault)
+        )
+        self.measuring = False
+        self.environment = capture()
+        self.watch = Watch()
         self.facts: dict[str, Node] = {
             "run_id": self.run_id,
             "started": _now(),
             "ended": None,
             "failure": None,
-            "origin": self.target.origin,
             "target": mask_url(self.target.url) if self.target.url else None,
-            "cache": str(self.target.cache) if self.wanted else None,
-            "gateways": [
-                {
-                    "app": gateway.app,
-                    "arms": [self.plan.arms[arm].name for arm in gateway.arms],
-                    "options": " ".join(self.common),
-                }
-                for gateway in self.wanted
-            ],
-            "server": dict(self.target.server),
-            "environment": capture(),
+            **self.lineup.facts(),
+            "environment": self.environment,
         }
 
     def begin(self) -> None:
-        """Make the folder, with a record of a run that has not ended yet."""
+        """Empty the folder, but for a record of a run that has not ended yet."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             for name in _OUR_FILES:
                 for earlier in self.folder.glob(name):
                     earlier.unlink()
@@ -162,34 +162,65 @@ class _Session:
 
     def play(self, interruptions: Interruptions, progress: Callable[[Progress], None]) -> None:
         """Start everything and follow the load to its end."""
-        progress(Progress("starting", "", 0, self.plan.rounds, 0, None, 0, 0.0))
-        for arm in self.plan.arms:
-            if url := arm.url or self.target.url:
-                gateways.check_reachable(arm, url)
-        for wanted in self.wanted:
-            with interruptions.shield():
-                self.gateways.append(Gateway(wanted, self.target, self.common, self.folder))
-        gateways.wait_until_healthy(self.gateways)
-        started = {arm: gateway.url for gateway in self.gateways for arm in gateway.plan.arms}
+        starting = Progress("starting", "", 0, self.plan.rounds, 0, None, 0, 0.0)
+        progress(starting)
+        if self.disturber is not None:
+            self.lineup.check_faults()
+        self.lineup.start(interruptions)
+        # Once more: Locust takes a second or two before it says anything itself.
+        progress(starting)
+        if self.disturber is not None:
+            self.disturber.check()
         with interruptions.shield():
             self.generator = Generator(
                 self.plan,
-                gateways.arm_urls(self.plan, self.target, started),
-                # A gateway's keys are its own; an application may remember earlier runs.
-                salt="" if self.wanted else self.run_id,
+                self.lineup.urls(),
+                # An application that we start has keys of its own; one of the user's may
+                # remember earlier runs.
+                salt="" if self.lineup.planned else self.run_id,
                 folder=self.folder,
-                servers=tuple(gateway.child.process.pid for gateway in self.gateways),
+                servers=self.lineup.pids(),
+                master=self.target.master,
+                token=self.target.token,
             )
-        self.outcome = self.generator.follow(self.gateways, progress)
+
+        def step(now: Progress) -> None:
+            self._follow(now)
+            progress(now)
+
+        self.outcome = self.generator.follow(self.lineup.applications, step)
+        if self.disturber is not None and self.outcome.finished:
+            self.disturber.complete()
+        self.lineup.note_after()
         self._check_answers()
 
+    def _follow(self, now: Progress) -> None:
+        """Do what is due at this moment of the run."""
+        self.lineup.check_servers()
+        if now.phase != "measuring":
+            return
+        if not self.measuring:
+            # Not before the load: what the warm-up did is no part of the result.
+            self.measuring = True
+            self.lineup.note_before()
+        if self.disturber is not None and now.total:
+            self.disturber.observe(now.arm, now.round - 1, now.done, now.total, now.stage_seconds)
+
     def end(self) -> None:
-        """End every child, and write down how the run ended."""
-        if self.generator is not None:
-            self.generator.end()
-        for gateway in self.gateways:
-            gateway.child.end()
+        """Undo a fault, end every child, and write down how the run ended."""
+        with contextlib.ExitStack() as ending:  # the last one first, whatever another raises
+            ending.callback(self.lineup.end)
+            if self.generator is not None:
+                ending.callback(self.generator.end)
+                self.facts["crew"] = dict(self.generator.crew) or None
+            if self.disturber is not None:
+                ending.callback(self.disturber.end)
+        self.facts |= self.lineup.facts()
+        self.facts["disturbances"] = [
+            one.to_json() for one in (self.disturber.made if self.disturber else ())
+        ]
         self.facts["ended"] = _now()
+        self.facts["environment"] = {**self.environment, **self.watch.end()}
         self.facts["failure"] = self.failure or None
         self.facts["locust"] = {
             "requests": self.outcome.locust_requests,
@@ -198,11 +229,7 @@ class _Session:
         # The folder may have become unwritable; the failure on its way says more.
         with contextlib.suppress(OSError):
             self._write()
-        if self.target.forget is not None:
-            for gateway in self.gateways:
-                # Keys that stay expire by themselves; the measurement is not lost for them.
-                with contextlib.suppress(ValkeyctlError):
-                    self.target.forget(gateway.plan.app)
+        self.lineup.forget()
 
     def _check_answers(self) -> None:
         from valkeyctl.bench.samples import load_samples
@@ -224,13 +251,18 @@ class _Session:
         return round(3600 + 3 * max(expected, self.plan.duration))
 
     def _write(self) -> None:
+        plan = self.plan
+        if plan.locustfile is not None and self.generator is not None:
+            # Only now its requests have names.
+            scenario = scenario_of(plan.locustfile, self.generator.kinds)
+            plan = replace(plan, scenario=scenario)
         finished = self.outcome.finished and not self.failure
         document = {
             "version": RUN_VERSION,
             "kind": "bench.run",
             "incomplete": not finished,
             "interrupted": self.interrupted,
-            "plan": self.plan.to_json(),
+            "plan": plan.to_json(),
             "traffic": asdict(self.traffic),
             "facts": self.facts,
         }

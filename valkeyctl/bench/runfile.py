@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,39 @@ from typing import Any
 from valkeyctl.errors import FolderError, NotFoundError, ValkeyctlError
 
 RUN_FILE = "run.json"
-RUN_VERSION = 1
+RUN_VERSION = 2
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make *folder* where it is absent, and keep other runs out of it meanwhile.
+
+    Raises:
+        FolderError: Another run writes into it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise FolderError(
+            f"{folder}: cannot be written: {error.strerror or error}",
+            hint="Give another folder with --out",
+        ) from error
+    try:
+        # Of the folder itself: it leaves no file, and ends with us, however we end.
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # A file system without locks cannot tell; two runs at once are rare.
+        if error.errno == errno.EWOULDBLOCK:
+            os.close(handle)
+            raise FolderError(
+                f"{folder}: another run writes into it at this moment",
+                hint="Wait for its end, or give another folder with --out",
+            ) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -36,4 +71,7 @@ def opened_run(folder: Path) -> Iterator[dict[str, Any]]:  # plain JSON, as it w
     except OSError as error:
         raise FolderError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, ValkeyctlError) as error:
-        raise FolderError(f"{path}: is no benchmark run of this version: {error}") from error
+        raise FolderError(
+            f"{path}: is no benchmark run of this version: {error}",
+            hint="Run the benchmark again, or read it with the version that made it",
+        ) from error

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from valkeyctl.bench.arm import Node
+from valkeyctl.bench.load.record import ERRORS_FILE, FIELDS, SAMPLES_FILE, STAGES_FILE
 from valkeyctl.bench.plan import Plan
-from valkeyctl.bench.record import ERRORS_FILE, FIELDS, SAMPLES_FILE, STAGES_FILE
 from valkeyctl.bench.runfile import opened_run
-from valkeyctl.bench.scenario import Node
-from valkeyctl.bench.traffic import Traffic
+from valkeyctl.bench.traffic.stream import Traffic
 
 DTYPE = np.dtype(list(FIELDS))
 
@@ -30,6 +30,10 @@ class StageResult:
         begin: Monotonic seconds, on the samples' clock.
         end: When the last answer had arrived.
         origin_calls: Counted at the origin; None where it does not say.
+        cpu: Processor seconds that the load generator spent, all of its processes
+            together; None where it did not say.
+        lateness_p99_ms: How late it sent what it did not hold back; None in a closed loop,
+            which has no schedule.
     """
 
     arm: int
@@ -38,6 +42,11 @@ class StageResult:
     begin: float
     end: float
     origin_calls: int | None
+    cpu: float | None = None
+    lateness_p99_ms: float | None = None
+
+
+_STAGE = frozenset(one.name for one in fields(StageResult))
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,8 @@ def load_samples(folder: Path) -> Samples:
             traffic=Traffic(**run["traffic"]),
             rows=_rows(folder / SAMPLES_FILE),
             stages=tuple(
-                StageResult(**line)  # type: ignore[arg-type]  # a wrong field is a TypeError
+                # What a later version adds is no fault; a field that lacks is a TypeError.
+                StageResult(**{key: value for key, value in line.items() if key in _STAGE})  # type: ignore[arg-type]
                 for line in _lines(folder / STAGES_FILE)
             ),
             errors=tuple(str(line) for line in _lines(folder / ERRORS_FILE)),

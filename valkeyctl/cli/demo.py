@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from valkeyctl.cli.bench import follow, measure, seconds
+from valkeyctl.cli.bench.outcome import run_status
 from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.health import print_health
 from valkeyctl.cli.keys.stats import layout, print_keyspace
@@ -23,7 +24,6 @@ from valkeyctl.cli.options import Output, options
 from valkeyctl.cli.output import say, show, stdout_console
 from valkeyctl.cli.progress import progress
 from valkeyctl.cli.target import forgetter, new_report, policies
-from valkeyctl.errors import InterruptedRunError
 from valkeyctl.units import format_duration
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _ENTRIES = 2000
 
 def _demo_profile() -> Profile:
     """Return the shipped profile `dev`, on a free port and under a name of its own."""
-    from valkeyctl.bench.gateways import free_port
+    from valkeyctl.bench.services.applications import free_port
     from valkeyctl.profile import load
 
     changes = {"name": "demo", "app": "demo", "publish": f"127.0.0.1:{free_port()}"}
@@ -79,7 +79,7 @@ def demo(
     from valkeyctl.ops.health import probe
     from valkeyctl.ops.keyspace.counting.stats import stats
     from valkeyctl.ops.keyspace.loading.warm import warm
-    from valkeyctl.ops.serverfacts import server_facts
+    from valkeyctl.ops.serverfacts import server_facts, server_info
     from valkeyctl.ops.statefolder import StateFolder
 
     check_extras()
@@ -118,7 +118,12 @@ def demo(
 
             shown.step(f"benchmark with and without the cache, about {duration}")
             plan = Plan.of(duration=length, seed=seed)
-            goal = Target(cache=endpoint, server=server_facts(endpoint), forget=forgetter(endpoint))
+            goal = Target(
+                cache=endpoint,
+                server=server_facts(endpoint),
+                forget=forgetter(endpoint),
+                server_info=server_info,
+            )
             with progress(ctx, "bench") as bar:
                 found = measure(plan, goal, folder, partial(follow, bar))
 
@@ -131,9 +136,10 @@ def demo(
         took = format_duration(time.monotonic() - began)
         console.print(f"done in {took}; the server is down again, nothing is left running")
 
-    show(ctx, found.to_json(), human=human, status="fail" if found.incomplete else "ok")
-    if found.incomplete:
-        raise typer.Exit(InterruptedRunError.exit_code)
+    status = run_status(found, interrupted=bool(found.incomplete))
+    show(ctx, found.to_json(), human=human, status="fail" if status else "ok")
+    if status:
+        raise typer.Exit(status)
 
 
 class _Steps:

@@ -93,17 +93,24 @@ class _Lines:
     def __call__(self, share: float | None, text: str = "", *, done: int | None = None) -> None:
         now = self._clock()
         if self._from is None:
-            self._from, self._began = share or 0.0, now
             self._rate.note(text, done, now)
+            if share is not None:
+                # What went on before anybody knew how much there is says nothing of the rest.
+                self._from, self._began = share, now
         if now - self._last < _LINE_EVERY:
             return
         self._last = now
-        if share is None:
+        if share is None or self._from is None:
             self._write(f"{self._title}: {self._rate.note(text, done, now)}")
             return
         made = share - self._from
         left = (now - self._began) / made * (1 - share) if made > 0 else None
-        eta = f", about {format_duration(left)} left" if left is not None else ""
+        # Whole seconds: nobody knows the time left to a hundredth.
+        eta = (
+            f", about {format_duration(float(max(1, round(left))))} left"
+            if left is not None
+            else ""
+        )
         note = self._rate.note(text, done, now)
         self._write(f"{self._title}: {share:.0%}{eta}{f'  {note}' if note else ''}")
 
@@ -117,6 +124,7 @@ class _Bar:
         self._began = self._last = clock()
         self._bars: Progress | None = None
         self._task: TaskID | None = None
+        self._sized = False
         self._rate = _Rate()
 
     def __call__(self, share: float | None, text: str = "", *, done: int | None = None) -> None:
@@ -126,8 +134,10 @@ class _Bar:
         self._last = now
         note = self._rate.note(text, done, now)
         total, share = (None, 0.0) if share is None else (_WHOLE, min(share, 1.0))
-        if self._bars is None or self._task is None:
-            self._bars = _bars(sized=total is not None)
+        if self._bars is None or self._task is None or self._sized != (total is not None):
+            self.stop()
+            self._sized = total is not None
+            self._bars = _bars(sized=self._sized)
             # Begins where the job is: a resumed one must not look as if it had just made half.
             self._task = self._bars.add_task(
                 self._title, total=total, completed=round(share * _WHOLE), note=note

@@ -2,92 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from valkeyctl.bench.conclusion import figure
-from valkeyctl.bench.report import count, interval_words
+from valkeyctl.bench.figures.conclusion import figure
+from valkeyctl.bench.page.words import count, interval_words, ratio_words, time_words
+from valkeyctl.units import several
 
 if TYPE_CHECKING:
-    from valkeyctl.bench.arms import ArmFigures
-    from valkeyctl.bench.compare import RunComparison
+    from valkeyctl.bench.figures.arms import ArmFigures
+    from valkeyctl.bench.figures.comparison import Comparison
+    from valkeyctl.bench.figures.spread import Spread
     from valkeyctl.bench.report import Report
     from valkeyctl.cli.console import Console
 
 _NAME, _ARM = 14, 14
-_TIMES = (
-    ("p50", "p50 ms"),
-    ("p90", "p90 ms"),
-    ("p95", "p95 ms"),
-    ("p99", "p99 ms"),
-    ("p999", "p99.9 ms"),
-    ("max", "max ms"),
+_ARMS_IN_A_ROW = 4
+_SIGNS = {"error": "ERROR ", "warning": "warning: "}
+_QUANTILES = (
+    *(("p50", "p50 ms"), ("p90", "p90 ms"), ("p95", "p95 ms")),
+    *(("p99", "p99 ms"), ("p999", "p99.9 ms"), ("max", "max ms")),
 )
 
 
 def print_report(console: Console, found: Report) -> None:
     """Print the conclusion, the figures of each arm, and how they compare."""
 
-    def line(text: str) -> None:
+    def line(text: str = "") -> None:
         console.print(text.rstrip(), markup=False, soft_wrap=True)
 
     plan = found.plan
-    loop = "open loop" if plan.load_model == "open" else f"closed loop, {plan.users} users"
+    loop = f"closed loop, {plan.who}"
+    if plan.load_model == "open":
+        rate = "recorded arrivals" if plan.rate is None else f"{plan.rate:g} arrivals/s"
+        loop = f"open loop, {rate}"
     origin = found.facts["origin"]
-    head = f"{plan.scenario.name}: {loop}, {found.rounds} rounds, origin: {origin}"
+    head = f"{plan.scenario.name}: {loop}, {several(found.rounds, 'round')}, origin: {origin}"
     line(fill(head, console.width))
     for sentence in found.conclusion:
-        line(fill(sentence.text, console.width, initial_indent="  ", subsequent_indent="  "))
-    line("")
-    paired = found.comparisons if len(found.arms) == 2 else ()
-    by_metric = {one.metric: one for one in paired}
-    head = "".join(f"{arm.name[: _ARM - 1]:>{_ARM}}" for arm in found.arms)
-    title = "  times better (95 % interval)" if paired else ""
-    line(f"{'':<{_NAME}}{head}{title}")
-    for label, cells in _counts(found.arms):
-        line(f"{label:<{_NAME}}{''.join(f'{cell:>{_ARM}}' for cell in cells)}")
-    for metric, label in (("throughput", "answers/s"), *_TIMES):
-        cells = [_cell(arm, metric) for arm in found.arms]
-        text = f"{label:<{_NAME}}{''.join(f'{cell:>{_ARM}}' for cell in cells)}"
-        if metric in by_metric:
-            one = by_metric[metric]
-            text += f"  {figure(one.ratio)}x ({interval_words(one.ci95)}) {one.verdict}"
-        line(text)
+        text = f"{_SIGNS.get(sentence.kind, '')}{sentence.text}"
+        line(fill(text, console.width, initial_indent="  ", subsequent_indent="  "))
+    paired = {one.metric: one for one in found.comparisons} if len(found.arms) == 2 else {}
+    for begin in range(0, len(found.arms), _ARMS_IN_A_ROW):
+        line()
+        for text in _table(found.arms[begin : begin + _ARMS_IN_A_ROW], paired):
+            line(text)
     if not paired and found.comparisons:
-        line("")
-        for one in found.comparisons:
-            line(
-                f"{one.candidate} against {one.baseline}, {one.metric}: {figure(one.ratio)}x "
-                f"({interval_words(one.ci95)}) {one.verdict}"
-            )
-    line("")
+        line()
+        for text in _comparisons(found.comparisons):
+            line(text)
+    line()
     line(f"report  {found.html_path}")
 
 
-def print_comparison(console: Console, found: RunComparison) -> None:
-    """Print how a second run stands to a first, and what no interval covers."""
-    head, *rows = found.rows()
-    for cells in (head, *rows):
-        arm, metric, ratio, interval, verdict = cells
-        text = f"{arm:<14}{metric:<18}{ratio:>14}  {interval:<18}{verdict}"
-        console.print(text.rstrip(), markup=False, soft_wrap=True)
-    for text in (*(f"differs: {line}" for line in found.differences), found.caveat):
-        console.print(fill(text, console.width), markup=False, soft_wrap=True)
+def _table(arms: Sequence[ArmFigures], paired: dict[str, Comparison]) -> Iterator[str]:
+    head = "".join(f"{_short(arm.name, _ARM - 1):>{_ARM}}" for arm in arms)
+    yield f"{'':<{_NAME}}{head}{'  times better (95 % interval)' if paired else ''}"
+    for label, metric, cell in _rows(arms):
+        text = f"{label:<{_NAME}}{''.join(f'{cell(arm):>{_ARM}}' for arm in arms)}"
+        if one := paired.get(metric):
+            text += f"  {figure(one.ratio)}x ({interval_words(one.ci95)}) {one.verdict}"
+        yield text
 
 
-def _counts(arms: tuple[ArmFigures, ...]) -> list[tuple[str, list[str]]]:
-    return [
-        ("requests", [count(arm.requests) for arm in arms]),
-        ("errors", [count(arm.errors) for arm in arms]),
-        ("hits", [count(arm.hits) for arm in arms]),
-        ("collapsed", [count(arm.collapsed) for arm in arms]),
-        ("misses", [count(arm.misses) for arm in arms]),
-        ("hit ratio", ["-" if arm.hit_ratio is None else f"{arm.hit_ratio:.2%}" for arm in arms]),
-        ("origin calls", [count(arm.origin_calls) for arm in arms]),
-    ]
+def _rows(arms: Sequence[ArmFigures]) -> Iterator[tuple[str, str, Callable[[ArmFigures], str]]]:
+    """Yield label, metric of the comparison, and what an arm has there."""
+    yield "requests", "", lambda arm: count(arm.requests)
+    yield "errors", "", lambda arm: count(arm.errors)
+    yield "hits", "", lambda arm: count(arm.hits)
+    yield "collapsed", "", lambda arm: count(arm.collapsed)
+    if any(arm.stale for arm in arms):
+        yield "stale", "", lambda arm: count(arm.stale)
+    yield "misses", "", lambda arm: count(arm.misses)
+    yield "hit ratio", "", lambda arm: ratio_words(arm.hit_ratio)
+    yield "origin calls", "", lambda arm: count(arm.origin_calls)
+    yield "answers/s", "throughput", lambda arm: figure(arm.throughput_rps)
+    for name, label in _QUANTILES:
+        yield label, name, lambda arm, name=name: _time(arm.latency_ms, name)  # type: ignore[misc]
+    if any(arm.ttft_ms for arm in arms):
+        for name in ("p50", "p99"):
+            yield f"ttft {name} ms", "", lambda arm, name=name: _time(arm.ttft_ms, name)  # type: ignore[misc]
+    if any(arm.tokens.inter_token_ms for arm in arms):
+        yield "token gap ms", "", lambda arm: _time(arm.tokens.inter_token_ms, "p50")
+    if any(arm.tokens.output for arm in arms):
+        yield "tokens/s", "", lambda arm: figure(arm.tokens.output_per_s)
 
 
-def _cell(arm: ArmFigures, metric: str) -> str:
-    if metric == "throughput":
-        return figure(arm.throughput_rps)
-    return "-" if arm.latency_ms is None else figure(getattr(arm.latency_ms, metric))
+def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    yield f"against {comparisons[0].baseline}"
+    for one in comparisons:
+        yield (
+            f"{_short(one.candidate, 21):<22}{one.metric:<11}{figure(one.ratio):>9}x  "
+            f"{interval_words(one.ci95):<20}{one.verdict}"
+        )
+
+
+def _time(spread: Spread | None, name: str) -> str:
+    return time_words(None if spread is None else getattr(spread, name))
+
+
+def _short(name: str, room: int) -> str:
+    """Return *name* with its middle left out where it is too long: ends tell arms apart."""
+    if len(name) <= room:
+        return name
+    return f"{name[: room // 2]}…{name[-(room - room // 2 - 1) :]}"

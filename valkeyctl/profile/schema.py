@@ -197,7 +197,9 @@ class BenchDefaults(Section):
     scenario: str = Field("llm-chat", description="bench --scenario")
     duration: Duration = Field(30.0, gt=0, description="bench --duration")
     users: int = Field(16, ge=1, le=10_000, description="bench --users")
-    rounds: int = Field(10, ge=2, le=1000, description="bench --rounds")
+    rounds: int | None = Field(
+        None, ge=2, le=1000, description="bench --rounds; absent, it follows from the duration"
+    )
     seed: int = Field(1, ge=0, description="bench --seed")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from yaml.composer import ComposerError
 
 from valkeyctl.errors import Problem, ProfileError
+from valkeyctl.plainyaml import PlainLoader
 
 MAX_BYTES = 64 * 1024
 _MAX_DEPTH = 16
@@ -48,46 +47,8 @@ class Document:
         return Place(self.file, 0)
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader in which 1:30 is text and yes is text, as YAML 1.2 has them."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # absent from the stubs
-        if getattr(event, "tag", None) not in {None, "!"}:
-            text = "tags such as !!int or !env are not understood"
-            raise ComposerError(None, None, text, event.start_mark)
-        if self.depth >= _MAX_DEPTH:
-            text = f"this is nested deeper than {_MAX_DEPTH} levels"
-            raise ComposerError(None, None, text, event.start_mark)
-        self.depth += 1
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
-
-
-# YAML 1.1 reads `publish: 6379:6379` as a base-60 number and `on` as true.
-_REPLACED = (":int", ":bool", ":timestamp", ":float")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if not tag.endswith(_REPLACED)]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# 18 digits: Python refuses to read thousands of them, and no field wants as many.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})$"),
-    list("-+.0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool",
-    re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
-    list("tTfF"),
-)
+class _Loader(PlainLoader):
+    most_levels = _MAX_DEPTH
 
 
 def read_document(path: Path) -> Document:

@@ -28,7 +28,10 @@ def trial_folder() -> Iterator[Path]:
     temporary = tempfile.gettempdir()
     base = temporary if len(temporary) < _LONGEST_FOLDER else "/tmp"  # noqa: S108
     end_abandoned(Path(base))
-    with tempfile.TemporaryDirectory(prefix=f"valkeyctl-trial-{os.getpid()}-", dir=base) as name:
+    # What cannot be removed goes with the next one: no measurement is lost for it.
+    with tempfile.TemporaryDirectory(
+        prefix=f"valkeyctl-trial-{os.getpid()}-", dir=base, ignore_cleanup_errors=True
+    ) as name:
         yield Path(name)
 
 

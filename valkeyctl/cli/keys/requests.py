@@ -59,7 +59,11 @@ def warm_by_requests(
     if bench is not None:
         from valkeyctl.bench.recorded import recorded_requests
 
-        recorded = recorded_requests(bench)
+        sent = recorded_requests(bench)
+        # To send again what writes or removes something is no warming.
+        recorded = [one for one in sent if one.method in {"GET", "POST"}]
+        if left := len(sent) - len(recorded):
+            say(ctx, f"{several(left, 'request')} left out: neither GET nor POST")
         size = len(recorded)
         source = _lines(recorded)
     elif file is not None and str(file) != "-":
@@ -91,7 +95,10 @@ def _lines(recorded: list[RecordedRequest]) -> Iterator[bytes]:
     for one in recorded:
         headers = json.dumps(dict(one.headers)).encode()
         path = json.dumps(one.path).encode()
-        yield b'{"path":%b,"headers":%b,"body":%b}' % (path, headers, one.body)
+        if one.method == "GET":
+            yield b'{"method":"GET","path":%b,"headers":%b}' % (path, headers)
+        else:
+            yield b'{"path":%b,"headers":%b,"body":%b}' % (path, headers, one.body)
 
 
 def _again(

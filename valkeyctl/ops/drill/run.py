@@ -67,7 +67,7 @@ def run_drill(
     # A restart holds the lock itself.
     lock = contextlib.nullcontext() if plan.drill == "restart" else state.lock(plan.name)
     with lock:
-        _require_nothing_left(plan.name, state)
+        require_nothing_left(plan.name, state)
         return _Run(plan, aim, state, profile, progress).go()
 
 
@@ -334,7 +334,7 @@ class _Run:
             remove(finder, load.sent())
 
 
-def _require_nothing_left(name: str, state: StateFolder) -> None:
+def require_nothing_left(name: str, state: StateFolder) -> None:
     """Refuse a second fault on top of one: its mark would take the place of the first one's."""
     if read_mark(state, name) is not None:
         raise RefusedError(

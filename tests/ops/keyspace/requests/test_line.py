@@ -82,3 +82,18 @@ def test_a_reason_repeats_no_secret(fields: dict[str, object]) -> None:
     assert SECRET not in str(caught.value)
     headers = {"headers": {"authorization": SECRET}, "body": {"a": SECRET}}
     assert SECRET not in repr(parse_request(json.dumps(headers).encode()))
+
+
+def test_what_is_only_read_has_no_body() -> None:
+    """As the requests of a benchmark of a web application."""
+    found = parse_request(b'{"method": "get", "path": "/items/1?bytes=5", "headers": {"X-A": "b"}}')
+
+    assert (found.method, found.path, found.body) == ("GET", "/items/1?bytes=5", b"")
+    assert found.headers == (("X-A", "b"),)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+def test_what_changes_something_is_not_sent_again(method: str) -> None:
+    """Without a body, only a GET can be meant to warm."""
+    with pytest.raises(RecordError, match="method must be GET"):
+        parse_request(json.dumps({"method": method, "path": "/items/1"}).encode())

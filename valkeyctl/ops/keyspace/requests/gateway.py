@@ -139,7 +139,7 @@ class GatewayClient:
             headers["authorization"] = f"Bearer {self._credential}"
         try:
             async with self._http.stream(
-                "POST", self.url + request.path, content=request.body, headers=headers
+                request.method, self.url + request.path, content=request.body, headers=headers
             ) as answer:
                 begin, end = bytearray(), b""
                 async for piece in answer.aiter_raw():

@@ -24,7 +24,7 @@ _OURS = re.compile(
 _WRAPPED = {"path", "headers", "body"}
 # The lines of OpenAI's batch files are requests, too.
 _BATCH = {"custom_id", "method", "url"}
-_ALLOWED = "path, headers, body"
+_ALLOWED = "path, headers, body, method"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,22 @@ class GatewayRequest:
     Attributes:
         path: Begins with a slash; the gateway's address is put before it.
         headers: Names and values, which may be secret.
-        body: A JSON object, byte by byte as it was recorded.
+        body: A JSON object, byte by byte as it was recorded; empty for a GET.
+        method: ``POST`` or ``GET``.
     """
 
     path: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    method: str = "POST"
 
 
 def parse_request(raw: bytes) -> GatewayRequest:
     """Return the request that one line is.
 
     The line is a request's body, which goes to ``/v1/chat/completions``, or an object with
-    ``body`` and maybe ``path`` and ``headers``, or a line of an OpenAI batch file.
+    ``body`` and maybe ``path`` and ``headers``, or a line of an OpenAI batch file; or, to
+    read something, an object with ``method`` GET and ``path``.
 
     Raises:
         RecordError: It is none of them. The reason never repeats a value, which may be secret.
@@ -60,15 +63,24 @@ def parse_request(raw: bytes) -> GatewayRequest:
     except RecursionError as error:
         raise RecordError("nested too deep") from error
     if "body" not in fields:
+        if fields.keys() <= {"method", "path", "headers"} and "path" in fields:
+            return _read(fields)
         return GatewayRequest(CHAT_PATH, (), raw.strip())
     if unknown := sorted(fields.keys() - _WRAPPED - _BATCH):
         raise RecordError(f"unknown field {unknown[0]!r:.60}; allowed: {_ALLOWED}")
     if "method" in fields and _text(fields, "method").upper() != "POST":
-        raise RecordError("method must be POST")
+        raise RecordError("method must be POST where there is a body")
     body = bytes(fields["body"]).strip()
     if not body.startswith(b"{"):
         raise RecordError("body must be an object")
     return GatewayRequest(_path(fields), _headers(fields), body)
+
+
+def _read(fields: Mapping[str, msgspec.Raw]) -> GatewayRequest:
+    # Whatever changes something is for its sender to repeat, not for us.
+    if "method" not in fields or _text(fields, "method").upper() != "GET":
+        raise RecordError("method must be GET where there is no body")
+    return GatewayRequest(_path(fields), _headers(fields), b"", "GET")
 
 
 def _path(fields: Mapping[str, msgspec.Raw]) -> str:

@@ -1,0 +1,1 @@
+"""The load generator beside plain Locust, against an endpoint that does nothing."""

@@ -1,0 +1,71 @@
+"""`bench curve`, as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.conftest import mooncake
+from tests.cli.conftest import Run
+
+
+def test_the_envelope_holds_the_curve(ctl: Run, home: Path) -> None:
+    """By size, with the knee, and where the page is."""
+    trace = mooncake(home / "t.jsonl", [n % 50 for n in range(500)])
+
+    done = ctl("bench", "curve", "2Mi", "4Mi", "8Mi", "--trace", str(trace), "-o", "json")
+
+    assert (done.status, done.envelope["kind"]) == (0, "bench.curve")
+    points = done.data["points"]
+    assert isinstance(points, list)
+    assert [one["maxmemory_bytes"] for one in points] == [2 << 20, 4 << 20, 8 << 20]
+    assert points[0]["hit_ratio"] == pytest.approx(0.9)
+    assert Path(str(done.data["curve_html"])).read_text().startswith("<!doctype html>")
+
+
+def test_a_person_sees_one_sentence_and_a_table(ctl: Run, home: Path) -> None:
+    """In 80 columns, with the knee starred."""
+    done = ctl("bench", "curve", "--scenario", "api", "--requests", "3000", "--out", "found")
+
+    assert done.status == 0
+    assert max(len(line) for line in done.out.splitlines()) <= 80
+    assert " MiB *" in done.out
+    assert "that are possible" in " ".join(done.out.split())
+    assert (home / "found/curve.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("8Mi", "4Mi"), "the sizes do not ascend"),
+        (("8Mx",), "SIZE: '8Mx' is not a size"),
+        (("100Ki",), "less than the server takes"),
+        (("--ttl", "10s"), "when the accesses happen"),
+        (("--ttl", "10s", "--no-expiry"), "have no TTL"),
+        (("--ttl", "x"), "--ttl: 'x' is not a duration"),
+        (("--value-size", "0"), "--value-size is 0"),
+        (("--key-size", "0"), "key-size is 0"),
+        (("--requests", "0"), "requests is 0"),
+        (("--rate", "0"), "rate is 0"),
+        (("--gain", "0"), "the gain is 0"),
+        (("--samples", "0"), "samples is 0"),
+        (("--view", "blocks"), "are of a trace"),
+        (("--trace", "t.csv", "--scenario", "api"), "from a trace or from a scenario"),
+        (("--trace", "t.csv", "--rate", "5", "--speedup", "2"), "replaces the trace's times"),
+        (("--trace", "t.csv"), "does not say what was asked for"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    ctl: Run, home: Path, words: tuple[str, ...], message: str
+) -> None:
+    """With status 2, and what to give instead."""
+    (home / "t.csv").write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n"
+    )
+
+    done = ctl("bench", "curve", *words, "-o", "json")
+
+    assert (done.status, done.error["code"]) == (2, "usage")
+    assert message in done.error["message"]
+    assert done.error["hint"]

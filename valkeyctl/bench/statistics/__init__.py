@@ -1,0 +1,1 @@
+"""Percentiles, intervals, steady state and verdicts; no file is read here."""

@@ -1,0 +1,150 @@
+"""``valkeyctl bench compare``: what has changed between runs, and whether it is noise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from valkeyctl.cli.bench import options as option
+from valkeyctl.cli.bench.outcome import Papers, gate_status, say_verdicts, write_text
+from valkeyctl.cli.boundary import Command, new_app
+from valkeyctl.cli.output import show
+from valkeyctl.errors import InconclusiveError, UsageError, ValkeyctlError
+
+if TYPE_CHECKING:
+    from valkeyctl.bench.compare import RunComparison
+    from valkeyctl.bench.gate import Gate, Verdict
+    from valkeyctl.cli.console import Console
+
+app = new_app()
+_WIDTHS = (14, 11, 13, 18, 9)
+
+
+@app.command(cls=Command)
+def compare(
+    ctx: typer.Context,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR", help="Folders of finished runs: one or more baselines, and the new one."
+        ),
+    ],
+    floor: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--floor", metavar="DIR", help="A repetition of the baseline, for its noise; repeat."
+        ),
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gate", metavar="EXPR", help="Fail unless it holds: 'cached.p99_speedup>=0.9'."
+        ),
+    ] = None,
+    junit: option.JUnit = None,
+    markdown: option.Markdown = None,
+) -> None:
+    """Compare finished runs, such as yesterday's and today's.
+
+    Says of each arm how many times better the last run is than those before it. Runs at
+    different times differ by noise too: what a baseline and its repetitions, or an arm
+    played twice (bench --aa), differ by is added to the interval, and what lies within
+    that is no difference.
+    """
+    from valkeyctl.bench.compare import compare as weigh
+    from valkeyctl.bench.gate import Gate
+    from valkeyctl.bench.report import report
+    from valkeyctl.bench.samples import load_samples
+    from valkeyctl.cli.bench.junit import COMPARE_SUITE, failed_junit
+
+    _check_folders([*runs, *(floor or ())])
+    gates = [Gate.parse(text) for text in gate or ()]
+    papers = Papers(junit, markdown)
+    papers.check(ctx)
+    try:
+        loaded = [load_samples(folder) for folder in runs]
+        found = weigh(loaded[0], *loaded[1:], floor=[load_samples(one) for one in floor or ()])
+        verdicts: list[Verdict] = []
+        if gates:
+            _check(gates, found)
+            last = report(loaded[-1])
+            verdicts = [one.judge_change(found, last) for one in gates]
+    except ValkeyctlError as error:
+        if junit is not None:
+            write_text(junit, failed_junit(COMPARE_SUITE, gates, error))
+        raise
+    _conclude(ctx, found, verdicts, papers)
+
+
+def _check_folders(folders: Sequence[Path]) -> None:
+    """Prove that no run is given twice: it would differ from itself by nothing.
+
+    Raises:
+        UsageError: One is.
+    """
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise UsageError(f"{folder} is given twice", hint="Give the folders of different runs")
+        seen.add(folder.resolve())
+
+
+def _check(gates: Sequence[Gate], found: RunComparison) -> None:
+    """Prove that the runs have what the gates are about.
+
+    Raises:
+        UsageError: They have not.
+    """
+    arms = list(dict.fromkeys(one.arm for one in found.comparisons))
+    for gate in gates:
+        gate.check_change(arms)
+
+
+def _conclude(
+    ctx: typer.Context, found: RunComparison, verdicts: Sequence[Verdict], papers: Papers
+) -> None:
+    from valkeyctl.bench.page.compared import comparison_summary
+    from valkeyctl.cli.bench.junit import comparison_junit
+
+    status = gate_status(verdicts) or (InconclusiveError.exit_code if found.refused else 0)
+    if papers.junit is not None:
+        write_text(papers.junit, comparison_junit(found, verdicts))
+    if papers.markdown == "-":
+        sys.stdout.write(comparison_summary(found, verdicts))
+    else:
+        if papers.markdown is not None:
+            write_text(Path(papers.markdown), comparison_summary(found, verdicts))
+        show(
+            ctx,
+            {**found.to_json(), "gates": verdicts},
+            human=partial(_print, found=found),
+            status="fail" if status else "ok",
+        )
+    say_verdicts(ctx, verdicts)
+    if status:
+        raise typer.Exit(status)
+
+
+def _print(console: Console, found: RunComparison) -> None:
+    """Print what may be said, then the figures, then what was not the same."""
+    from valkeyctl.bench.compare import rows
+
+    for sentence in found.sentences():
+        console.print(fill(sentence, console.width, subsequent_indent="  "))
+    console.print()
+    for cells in rows(found):
+        *first, last = cells
+        padded = (
+            f"{cell[: width - 1]:<{width}}" for cell, width in zip(first, _WIDTHS, strict=True)
+        )
+        console.print(f"{''.join(padded)}{last}".rstrip())
+    if found.differences:
+        console.print("\nnot the same in both runs:")
+    for line in found.differences:
+        console.print(fill(line, console.width, initial_indent="  ", subsequent_indent="    "))

@@ -1,0 +1,1 @@
+"""A sample application: items kept cache-aside over a slow origin, for `valkeyctl bench`."""
