@@ -9,19 +9,21 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	@$(BIN)/valkeyctl demo
 
-# All tests, with Podman where it works.
+# All tests, with Podman where it works. Most of them wait for servers: more of them at a
+# time than a small machine has cores.
+TESTERS ?= 3
 test: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --durations=20 --cov --cov-report=term --cov-fail-under=85
+	@$(BIN)/pytest -n $(TESTERS) --durations=20 --cov --cov-report=term --cov-fail-under=85
 
 # Quick: lint, types and the tests that take milliseconds.
 check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 -m "not slow and not podman"
+	@$(BIN)/pytest -q -n $(TESTERS) -m "not slow and not podman"
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
@@ -54,7 +56,7 @@ floors:
 	@$(PYTHON) tests/floors.py > .venv-floors/constraints.txt
 	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c .venv-floors/constraints.txt -e '.[dev]'
-	@.venv-floors/bin/pytest -q -n 2 -m "not slow and not podman"
+	@.venv-floors/bin/pytest -q -n $(TESTERS) -m "not slow and not podman"
 
 # valkeyctl.caching against its peers: half an hour on a quiet machine. For a look, which
 # leaves the recorded results alone: make micro MICRO=--quick
@@ -70,8 +72,8 @@ KEYSPACE ?= --out benchmarks/results
 keyspace: $(STAMP)
 	@$(BIN)/python -m benchmarks.keyspace $(KEYSPACE)
 
-# SIGKILL of a deploy at 50 random moments, on each runtime: some 15 minutes. For a look:
-# make soak SOAK='--kills 5 --runtime process'
+# SIGKILL of a deploy at 50 random moments, on each runtime: some 15 minutes. For a look, and
+# for two Podmans: make soak SOAK='--kills 5 --runtime podman --podman podman podman5'
 SOAK ?= --kills 50
 .PHONY: soak
 soak: $(STAMP)

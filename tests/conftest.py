@@ -93,15 +93,14 @@ def free_port() -> int:
     """Return a loopback port that stays free until a test listens on it.
 
     The system gives none of these to outgoing connections, no other test process draws
-    from the same share of them, and this one draws none twice.
+    from the same share of them, and this one draws none again before nearly all are drawn.
     """
-    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers, share = _testers()
     while True:
         # Not `random` itself, which Hypothesis seeds anew for each example.
-        port = 12_000 + _PORTS.randrange(18_000 // _SHARES) * _SHARES + share % _SHARES
-        if port in _drawn:
+        port = 12_000 + _PORTS.randrange(14_000 // workers) * workers + share
+        if _is_drawn(port, 14_000 // workers):
             continue
-        _drawn.add(port)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -112,14 +111,13 @@ def free_ports(count: int) -> int:
 
     They are of a range that `free_port` does not draw from, and otherwise as its are.
     """
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers, share = _testers()
     assert count <= _ROW
+    rows = 6_600 // _ROW // workers
     while True:
-        first = 30_000 + _PORTS.randrange(2_600 // _ROW // workers) * workers * _ROW + share * _ROW
-        if first in _drawn:
+        first = 26_000 + (_PORTS.randrange(rows) * workers + share) * _ROW
+        if _is_drawn(first, rows):
             continue
-        _drawn.add(first)
         with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
             for port in range(first, first + count):
                 probe = probes.enter_context(socket.socket())
@@ -127,10 +125,27 @@ def free_ports(count: int) -> int:
             return first
 
 
+def _testers() -> tuple[int, int]:
+    """Return how many processes run tests, and which of them this one is."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return workers, int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % workers
+
+
+def _is_drawn(port: int, most: int) -> bool:
+    """Say whether *port* was drawn before; all but a few of *most* begin anew."""
+    drawn = _drawn.setdefault(most, set())
+    if port in drawn:
+        return True
+    drawn.add(port)
+    if len(drawn) > 0.9 * most:
+        # The first ones are free again: their tests have ended long ago.
+        drawn.clear()
+    return False
+
+
 _ROW = 16
-_SHARES = 8
 _PORTS = random.SystemRandom()
-_drawn: set[int] = set()
+_drawn: dict[int, set[int]] = {}
 
 
 def command(endpoint: Endpoint, *words: str) -> bytes:

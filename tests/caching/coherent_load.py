@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from valkeyctl.caching import CacheService, ValkeyClient
 from valkeyctl.errors import ValkeyctlError
@@ -17,15 +18,20 @@ class CoherentLoad:
     """Counts upwards at the origin, and invalidates after each step.
 
     Whoever begins to read after an invalidation was confirmed must get the count that
-    it was about, or a later one.
+    it was about, or a later one. While a cache has no server it cannot hear of one, and
+    its callers share a load to spare the origin: then the count is that of the
+    invalidations confirmed when the oldest of its loads under way began.
 
     Args:
+        clients: What the caches speak through, in the same order.
         caches: Several clients' views of the same cache; the first one invalidates.
         ids: How many entries.
     """
 
-    def __init__(self, caches: list[CacheService], *, ids: int = 60) -> None:
-        self._caches = caches
+    def __init__(
+        self, clients: list[ValkeyClient], caches: list[CacheService], *, ids: int = 60
+    ) -> None:
+        self._views = [_View(*pair) for pair in zip(clients, caches, strict=True)]
         self._ids = [f"id-{number}" for number in range(ids)]
         self._rng = random.Random(7)
         self._count = 0
@@ -41,8 +47,8 @@ class CoherentLoad:
         """Keep reading and invalidating inside of the block; any exception of a read ends it."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._invalidate())]
-            for cache in self._caches:
-                tasks += [group.create_task(self._read(cache)) for _ in range(readers)]
+            for view in self._views:
+                tasks += [group.create_task(self._read(view)) for _ in range(readers)]
             yield
             for task in tasks:
                 task.cancel()
@@ -53,9 +59,9 @@ class CoherentLoad:
             about = self._count
             try:
                 if about % 2:
-                    await self._caches[0].invalidate("a")
+                    await self._views[0].cache.invalidate("a")
                 else:
-                    await self._caches[0].invalidate_tag(TAG)
+                    await self._views[0].cache.invalidate_tag(TAG)
             except ValkeyctlError as error:
                 self.unconfirmed.append(error)
             else:
@@ -63,14 +69,19 @@ class CoherentLoad:
                 self._confirmed = about
             await asyncio.sleep(self._rng.uniform(0, 0.03))
 
-    async def _read(self, cache: CacheService) -> None:
+    async def _read(self, view: _View) -> None:
+        cache = view.cache
+
+        async def load() -> int:
+            return await self._load(view)
+
         while True:
             id_ = self._rng.choice(self._ids)
-            floor = self._confirmed
+            floor = min([self._confirmed, *view.loading]) if view.is_away else self._confirmed
             way = self._rng.random()
             found: object
             if way < 0.6:
-                found = await cache.get_or_load("a", id_, self._load, ttl=60, tags=[TAG])
+                found = await cache.get_or_load("a", id_, load, ttl=60, tags=[TAG])
             elif way < 0.8:
                 found = await cache.get("a", id_)
             else:
@@ -83,11 +94,35 @@ class CoherentLoad:
                 await cache.set("b", id_, "v", ttl=60)
             await asyncio.sleep(self._rng.uniform(0, 0.004))
 
-    async def _load(self) -> int:
-        count = self._count
+    async def _load(self, view: _View) -> int:
+        count, confirmed = self._count, self._confirmed
         self.loads += 1
-        await asyncio.sleep(self._rng.uniform(0, 0.005))
+        view.loading.append(confirmed)
+        try:
+            await asyncio.sleep(self._rng.uniform(0, 0.005))
+        finally:
+            view.loading.remove(confirmed)
         return count
+
+
+@dataclass
+class _View:
+    """One client's view of the cache.
+
+    Attributes:
+        client: What the cache speaks through.
+        cache: Where is read.
+        loading: The last count that was confirmed when each load under way began.
+    """
+
+    client: ValkeyClient
+    cache: CacheService
+    loading: list[int] = field(default_factory=list)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the client takes the server for gone."""
+        return self.client.breaker.state != "closed"
 
 
 async def stores_again(cache: CacheService, id_: str) -> None:

@@ -32,7 +32,7 @@ class Proxy:
         self.cut: int | None = None
         self.forged: bytes | None = None
         self._server = server
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._pumps: set[asyncio.Task[object]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Proxy]:
@@ -49,9 +49,17 @@ class Proxy:
             await listener.wait_closed()
 
     async def _connected(self, asked: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        answers, server = await asyncio.open_connection(self._server.host, self._server.port)
+        opening = asyncio.create_task(asyncio.open_connection(self._server.host, self._server.port))
+        self._pumps.add(opening)
+        opening.add_done_callback(self._pumps.discard)
+        try:
+            answers, server = await opening
+        except (OSError, asyncio.CancelledError):
+            # The test has ended meanwhile: nobody else closes what was taken.
+            await _close(client)
+            return
         for pump in (self._pump(asked, server), self._answer(answers, client)):
-            task = asyncio.create_task(pump)
+            task: asyncio.Task[object] = asyncio.create_task(pump)
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
 

@@ -14,7 +14,7 @@ from tests.caching.conftest import MortalServer
 from valkeyctl.caching import ValkeyClient
 from valkeyctl.caching.driver import listener as listener_module
 from valkeyctl.caching.driver.listener import Listener
-from valkeyctl.caching.driver.pushes import Push
+from valkeyctl.caching.driver.pushes import Push, PushConnection
 from valkeyctl.caching.replies import RichReply
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import (
@@ -362,3 +362,24 @@ async def test_closing_leaves_no_task_and_tells_the_audience(endpoint: Endpoint)
 
 async def _nowhere() -> Endpoint:
     raise UnreachableError("nowhere")
+
+
+async def test_a_listener_that_fails_holds_up_nobody_who_closes(endpoint: Endpoint) -> None:
+    """Such as one that logs to a closed pipe: the connection counts as ended all the same."""
+
+    def failing(_: ValkeyctlError) -> None:
+        raise BrokenPipeError
+
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    connection = PushConnection(
+        endpoint, on_push=lambda _: None, on_end=failing, patience=1.0, silence=None
+    )
+    await connection.open(connect_timeout=1.0)
+
+    connection.abort(UnreachableError("the test ends it"))
+
+    async with asyncio.timeout(5):
+        await connection.wait_ended()
+    assert [type(error) for error in told] == [BrokenPipeError]

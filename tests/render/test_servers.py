@@ -52,7 +52,10 @@ def read_back(binary: str, artefacts: Artefacts, folder: Path) -> dict[str, str]
     conf, log = folder / CONF, folder / "server.log"
     conf.write_text(text)
     endpoint = Endpoint(port=free_port())
-    place = ("--port", str(endpoint.port), "--bind", "127.0.0.1")
+    place = ["--port", str(endpoint.port), "--bind", "127.0.0.1"]
+    if artefacts.directives.get("cluster-enabled") == "yes":
+        # Left alone it is 10000 more, which another process may have taken by now.
+        place += ["--cluster-port", str(free_port())]
     with log.open("wb") as opened:
         process = subprocess.Popen(
             [binary, str(conf), *place],

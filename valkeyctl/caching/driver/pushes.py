@@ -161,10 +161,14 @@ class PushConnection(asyncio.Protocol):
             closed = ConnectionResetError("closed by the server")
             self._reason = mapped(exc or closed, self.endpoint)
         left, self._due = self._due, deque()
-        for due in left:
-            due.answered(self._reason)
-        self._on_end(self._reason)
-        self._over.set_result(None)
+        try:
+            for due in left:
+                due.answered(self._reason)
+            self._on_end(self._reason)
+        finally:
+            # Even when a listener fails, as one that logs to a closed pipe: whoever closes
+            # the client waits for this.
+            self._over.set_result(None)
 
     def _pushed(self, push: Push) -> None:
         if push[0] not in _CONFIRMATIONS:
