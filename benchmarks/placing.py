@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 from valkeyctl.profile import Profile, load
 
 _IN_A_ROW = 12  # ports: one for each unit of the largest topology here
+_PORTS = (10_000, 12_000)  # the tests draw from other ranges
+_TRIALS = 100
 
 
 def small_profile(base: str, fields: Mapping[str, object]) -> Profile:
@@ -18,7 +21,12 @@ def small_profile(base: str, fields: Mapping[str, object]) -> Profile:
     data = load(base).model_dump(exclude_unset=True)
     name = f"vkb-{secrets.token_hex(4)}"
     # One port for each unit of a topology, side by side.
-    own = {"name": name, "app": name, "publish": f"127.0.0.1:{_free_row()}", "pull": "never"}
+    own = {
+        "name": name,
+        "app": name,
+        "publish": f"127.0.0.1:{free_row(_IN_A_ROW)}",
+        "pull": "never",
+    }
     return Profile.model_validate({**data, **own, **fields})
 
 
@@ -27,7 +35,7 @@ def changed(profile: Profile, fields: Mapping[str, object]) -> Profile:
     return Profile.model_validate({**profile.model_dump(exclude_unset=True), **fields})
 
 
-@contextmanager
+@contextlib.contextmanager
 def using(command: str) -> Iterator[None]:
     """Let valkeyctl call the podman *command*; ``process`` stands for none."""
     before = os.environ.get("VALKEYCTL_PODMAN")
@@ -41,14 +49,16 @@ def using(command: str) -> Iterator[None]:
             os.environ["VALKEYCTL_PODMAN"] = before
 
 
-def _free_row() -> int:
-    """Return a port that is free, and so are those after it."""
-    for first in range(17000, 29000, _IN_A_ROW):
-        if all(_free(first + step) for step in range(_IN_A_ROW)):
+def free_row(count: int) -> int:
+    """Return the first of *count* loopback ports in a row, all of them free.
+
+    The system gives none of these to outgoing connections: one of those could take the
+    port of a server that is being replaced.
+    """
+    for _ in range(_TRIALS):
+        first = random.SystemRandom().randrange(*_PORTS)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
             return first
-    raise SystemExit("no free ports side by side")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as trial:
-        return trial.connect_ex(("127.0.0.1", port)) != 0
+    raise SystemExit(f"no {count} free ports side by side")

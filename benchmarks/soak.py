@@ -14,7 +14,6 @@ import os
 import random
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from typing import Literal, TypeAlias
 
 import psutil
 
+from benchmarks.placing import free_row
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import ValkeyctlError
@@ -38,6 +38,8 @@ KINDS: tuple[Kind, ...] = ("live", "restart", "recreate")
 # Throwaway containers and servers end by themselves within this time after their parent.
 _FADE = 45.0
 _LIMIT = 120.0
+_LISTINGS = 10
+_TRIES = 4  # for each kill
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,16 @@ class Outcome:
     """What a soak has found.
 
     Attributes:
-        runtime: On which.
-        durations: Seconds that an undisturbed deploy takes, by the kind of change.
+        where: ``process``, or the podman that was used.
+        durations: Seconds that an undisturbed deploy took last, by the kind of change.
         kills: How many deploys were killed before they ended, by the kind of change.
         late: How many had ended before their kill came.
         actions: What the next deploy had to do, and how often.
         faults: All that was wrong.
     """
 
-    runtime: str
-    durations: Mapping[Kind, float]
+    where: str
+    durations: dict[Kind, float]
     kills: Counter[str] = field(default_factory=Counter)
     late: int = 0
     actions: Counter[str] = field(default_factory=Counter)
@@ -97,9 +99,15 @@ class Soak:
         self._rng = random.Random(f"{runtime} {seed}")
         self._file = folder / f"{self.name}.yaml"
         self._steps: Counter[Kind] = Counter()
-        self._port = _free_port()
+        self._port = free_row(1)
         self._keys = 0
         self._trials: set[str] = set()
+        self._killed: list[int] = []
+
+    @property
+    def where(self) -> str:
+        """Return ``process``, or the podman that is used."""
+        return self.podman if self.runtime == "podman" else self.runtime
 
     @property
     def endpoint(self) -> Endpoint:
@@ -107,14 +115,21 @@ class Soak:
         return Endpoint(port=self._port)
 
     def run(self, kills: int, say: Callable[[str], None]) -> Outcome:
-        """Return what *kills* kills have left behind."""
+        """Return what *kills* kills have left behind.
+
+        A deploy that has ended before its kill came does not count. How long one takes is
+        learnt anew all the time, for that changes with what else the machine does.
+        """
         try:
             self._write()
             self._must_deploy()
-            outcome = Outcome(self.runtime, {kind: self._timed(kind) for kind in KINDS})
-            for number in range(1, kills + 1):
+            outcome = Outcome(self.where, {kind: self._timed(kind) for kind in KINDS})
+            for number in range(1, _TRIES * kills + 1):
                 self._one(outcome, number, KINDS[number % len(KINDS)])
-                say(f"{self.runtime} {number}/{kills}, {len(outcome.faults)} faults")
+                done = outcome.kills.total()
+                say(f"{self.where} {done}/{kills}, {len(outcome.faults)} faults")
+                if done == kills:
+                    break
             outcome.faults += [Fault(0, "end", 0, text) for text in self._left_for_good()]
             return outcome
         finally:
@@ -125,21 +140,25 @@ class Soak:
         self._change(kind)
         self._remember(number)
         after = self._rng.uniform(0, outcome.durations[kind])
+        began = time.monotonic()
         deploy = self._ctl("deploy", "--runtime", self.runtime, "-o", "json")
         try:
             deploy.communicate(timeout=after)
             outcome.late += 1
+            outcome.durations[kind] = time.monotonic() - began
         except subprocess.TimeoutExpired:
             # Only the command itself: a podman that it started goes on, as it would.
             os.kill(deploy.pid, signal.SIGKILL)
             deploy.communicate()
+            self._killed.append(deploy.pid)
             outcome.kills[kind] += 1
         self._trials |= self._throwaways()
-        found = [*self._again(outcome), *self._wrong()]
+        found = [*self._again(outcome, kind), *self._wrong()]
         outcome.faults += [Fault(number, kind, after, text) for text in found]
 
-    def _again(self, outcome: Outcome) -> Iterator[str]:
+    def _again(self, outcome: Outcome, kind: Kind) -> Iterator[str]:
         """Deploy undisturbed; yield what it failed with."""
+        began = time.monotonic()
         deploy = self._ctl("deploy", "--runtime", self.runtime, "-o", "json")
         out, _ = deploy.communicate(timeout=_LIMIT)
         answer = _tree(out)
@@ -148,6 +167,8 @@ class Soak:
         data = answer.get("data")
         if isinstance(data, dict):
             outcome.actions[str(data.get("action"))] += 1
+            if data.get("changed"):
+                outcome.durations[kind] = time.monotonic() - began
 
     def _wrong(self) -> Iterator[str]:
         """Yield what is not as the profile says."""
@@ -237,10 +258,14 @@ class Soak:
         )
 
     def _podman(self, *words: str) -> Sequence[str]:
-        done = subprocess.run(
-            [self.podman, *words], check=True, capture_output=True, text=True, cwd=self.folder
-        )
-        return done.stdout.split()
+        for _ in range(_LISTINGS):
+            # It fails when somebody else removes what it is about to list.
+            done = subprocess.run(
+                [self.podman, *words], check=False, capture_output=True, text=True, cwd=self.folder
+            )
+            if done.returncode == 0:
+                return done.stdout.split()
+        raise RuntimeError(f"{self.podman} {' '.join(words)}: {done.stderr}")
 
     def _servers(self) -> Sequence[str]:
         """Return the servers of the deployment, wherever they run."""
@@ -261,7 +286,7 @@ class Soak:
         return others + (configs if len(configs) > 4 else [])
 
     def _throwaways(self) -> set[str]:
-        """Return what proofs and checks are at work at this moment, ours or anybody's."""
+        """Return the proofs and checks that are there now: our killed ones, or all in Podman."""
         if self.runtime == "podman":
             names = ("valkeyctl-trial-", "valkeyctl-check-")
             listed = {
@@ -269,7 +294,13 @@ class Soak:
                 *self._podman("pod", "ps", "--format", "{{.Name}}"),
             }
             return {name for name in listed if name.startswith(names)}
-        return {str(folder) for folder in Path(tempfile.gettempdir()).glob("valkeyctl-trial-*")}
+        # Named after who has made them: somebody else's may last as long as a benchmark does.
+        temporary = Path(tempfile.gettempdir())
+        return {
+            str(folder)
+            for pid in self._killed
+            for folder in temporary.glob(f"valkeyctl-trial-{pid}-*")
+        }
 
     def _left_for_good(self) -> Iterator[str]:
         """Yield the throwaways of all kills that nobody has removed."""
@@ -295,12 +326,6 @@ def _processes(word: str) -> list[psutil.Process]:
     ]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _tree(text: str) -> Mapping[str, object]:
     try:
         found: object = json.loads(text)
@@ -314,7 +339,7 @@ def print_outcome(outcome: Outcome) -> None:
     times = ", ".join(f"{kind} {took:.2f} s" for kind, took in outcome.durations.items())
     killed = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.kills.items()))
     actions = ", ".join(f"{count} {what}" for what, count in outcome.actions.most_common())
-    print(f"{outcome.runtime}: a deploy takes {times}")
+    print(f"{outcome.where}: a deploy takes {times}")
     print(f"  killed {killed or 'none'}; {outcome.late} had ended before")
     print(f"  the next deploy: {actions}")
     print(f"  {len(outcome.faults)} faults")
@@ -327,21 +352,28 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--podman", default=os.environ.get("VALKEYCTL_PODMAN") or "podman")
+    parser.add_argument(
+        "--podman",
+        nargs="+",
+        default=[os.environ.get("VALKEYCTL_PODMAN") or "podman"],
+        help="what to call, one after the other",
+    )
     parser.add_argument(
         "--runtime", nargs="+", choices=("process", "podman"), default=["process", "podman"]
     )
     options = parser.parse_args(words)
     faults = 0
     for runtime in options.runtime:
-        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            soak = Soak(runtime, Path(folder), options.seed, options.podman)
-            outcome = soak.run(
-                options.kills, lambda line: print(f"\r{line}", end="", file=sys.stderr, flush=True)
-            )
-        print(file=sys.stderr)
-        print_outcome(outcome)
-        faults += len(outcome.faults)
+        for podman in options.podman if runtime == "podman" else options.podman[:1]:
+            with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+                soak = Soak(runtime, Path(folder), options.seed, podman)
+                outcome = soak.run(
+                    options.kills,
+                    lambda line: print(f"\r{line}", end="", file=sys.stderr, flush=True),
+                )
+            print(file=sys.stderr)
+            print_outcome(outcome)
+            faults += len(outcome.faults)
     return 1 if faults else 0
 
 

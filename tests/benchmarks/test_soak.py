@@ -16,7 +16,7 @@ def test_on_a_process(tmp_path: Path) -> None:
     outcome = Soak("process", tmp_path, seed=1).run(5, print)
 
     assert outcome.faults == []
-    assert sum(outcome.kills.values()) + outcome.late == 5
+    assert outcome.kills.total() == 5
 
 
 @pytest.mark.slow

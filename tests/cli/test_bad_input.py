@@ -328,3 +328,29 @@ def test_a_missing_extra_is_named_with_its_install_command(argv: list[str], extr
     assert done.returncode == 5, done.stderr
     assert json.loads(done.stdout)["error"]["code"] == "missing"
     assert f"valkeyctl[{extra}]" in json.loads(done.stdout)["error"]["hint"]
+
+
+def test_half_a_tls_section_is_not_valid(ctl: Run, profile: Path) -> None:
+    """What `deploy` would refuse, `profiles validate` does as well."""
+    profile.write_text(f"{profile.read_text()}tls: {{enabled: true, ca_file: ca.crt}}\n")
+
+    done = ctl("profiles", "validate", str(profile))
+
+    assert done.status == 2
+    assert "tls.cert_file: a CA, a certificate and its key belong together" in done.err
+
+
+def test_a_description_is_neither_markup_nor_a_command_to_the_terminal(
+    ctl: Run, home: Path
+) -> None:
+    """It is shown as it is written, or refused."""
+    (home / "profiles").mkdir()
+    (home / "profiles" / "a.yaml").write_text("name: a\ndescription: a [/b] c\n")
+    (home / "profiles" / "b.yaml").write_text('name: b\ndescription: "\\e[2J gone"\n')
+
+    done = ctl("profiles", "ls")
+
+    assert "a [/b] c" in done.out
+    assert "INVALID" in done.out
+    assert "control character" in ctl("profiles", "validate", "b").err
+    assert "\x1b" not in done.out

@@ -205,7 +205,7 @@ def test_a_url_is_no_deployment(ctl: Run, verb: str) -> None:
     assert "deployment" in done.error["message"]
 
 
-@pytest.mark.parametrize("option", ["--profile", "--url"])
+@pytest.mark.parametrize("option", ["--profile", "--url", "--state-dir"])
 def test_an_empty_selection_is_not_the_default(ctl: Run, option: str) -> None:
     """`-p "$UNSET"` in a script names nothing, and so does nothing."""
     assert ctl(option, "", "health").status == 2
@@ -218,6 +218,8 @@ def test_an_empty_selection_is_not_the_default(ctl: Run, option: str) -> None:
         ("Go on: valkeyctl keys warm f --app a", ["--app", "a", "--url", "redis://h"], "--url"),
         ("Stop it: valkeyctl down -p shop", ["--profile=shop", "x"], ""),
         ("See what it takes: valkeyctl keys --help", ["-p", "shop"], ""),
+        ("Finish: valkeyctl secrets rotate app --finish", ["-p", "shop"], "-p shop"),
+        ("See them: valkeyctl backup ls", ["-p", "shop", "restore", "x"], "-p shop"),
     ],
 )
 def test_a_hint_names_the_deployment_that_was_meant(
@@ -228,6 +230,19 @@ def test_a_hint_names_the_deployment_that_was_meant(
 
     assert expected in added.replace("--profile", "-p")
     assert bool(added) is bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        ("Back up: valkeyctl backup; or say --yes", "valkeyctl backup --profile shop; or say"),
+        ("First: valkeyctl backup, valkeyctl down", "valkeyctl backup --profile shop, valk"),
+        ("Ask: valkeyctl connect -- PING", "valkeyctl connect --profile shop -- PING"),
+    ],
+)
+def test_the_deployment_is_named_within_the_command(hint: str, expected: str) -> None:
+    """Where the sentence goes on behind it, and before the server's own words."""
+    assert expected in with_selection(hint, ["-p", "shop"])
 
 
 def test_a_hint_never_repeats_a_password() -> None:

@@ -118,5 +118,6 @@ def test_a_report_fits_into_80_columns() -> None:
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) < 80
     assert "    +6.20 s   prod-node-2 takes the writes of prod-node-1" in lines
+    assert "primary now      10.150.12.12:6379; before it was prod-node-1" in lines
     assert "acknowledged     2,400 writes, 1,200 of them confirmed by replicas" in lines
     assert lines[-2:] == ["PASSED", "  recovered in 19.5 s; 6.25 s without an accepted write"]

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.parameters import PlainArgument, PlainOption
+from valkeyctl.errors import UsageError
 
 
 class Size(StrEnum):
@@ -85,7 +86,6 @@ def given(*argv: str, plain: bool) -> object:
         ("--path", "none/such"),
         ("--path", "."),
         ("--path", "-"),
-        ("--path", ""),
         ("--folder", "."),
         ("--folder", __file__),
         ("--flag",),
@@ -99,3 +99,9 @@ def test_a_value_is_what_typer_would_make_of_it(argv: tuple[str, ...]) -> None:
     """And what is wrong is said in typer's words."""
     # By repr: a float that is no number equals nothing.
     assert repr(given(*argv, plain=True)) == repr(given(*argv, plain=False))
+
+
+def test_an_empty_path_is_not_the_working_folder() -> None:
+    """`--path "$UNSET"` in a script names nothing."""
+    with pytest.raises(UsageError, match="--path is empty"):
+        given("--path", "", plain=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ def test_a_target_is_written_and_checked(ctl: Run, home: Path) -> None:
 
     assert checked.status == 1
     assert "+++ kubernetes.yaml (rendered)" in checked.out
+
+
+def test_what_is_written_can_be_read_by_the_server(ctl: Run, home: Path) -> None:
+    """It is another user in its container; a mode that was set by hand stays."""
+    before = os.umask(0o077)
+    try:
+        ctl("render", "--out", "out")
+        (home / "out" / "pod.yaml").chmod(0o600)
+        (home / "out" / "pod.yaml").write_text("old")
+        ctl("render", "--out", "out")
+    finally:
+        os.umask(before)
+
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (home / "out").iterdir()}
+    assert modes == {"valkey.conf": 0o644, "podman-compose.yaml": 0o644, "pod.yaml": 0o600}
 
 
 def test_printed_kubernetes_is_the_file(ctl: Run) -> None:

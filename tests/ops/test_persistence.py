@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 import pytest
 
 from tests.conftest import command
 from tests.ops.conftest import at, changed, fact, kill, on_process
 from tests.runtime.conftest import unique_profile
+from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import FolderError, RefusedError
 from valkeyctl.ops.deploy import Deployment, deploy, restart, take_down
 from valkeyctl.ops.persistence import write_for
@@ -153,3 +155,30 @@ def test_a_lost_password_is_no_reason_to_begin_without_the_data(state: StateFold
 
     restart(profile.name, state, profile=profile)
     assert on_process(other, state).action == "replaced"
+
+
+def test_a_server_that_cannot_save_is_not_restarted(state: StateFolder) -> None:
+    """It would refuse to end without its last save, be killed, and start with less."""
+    profile = unique_profile(persistence="rdb")
+    found = _filled(profile, state)
+    process_id = fact(at(found), "process_id")
+    # As on a full disk: the file cannot take the place of the one before.
+    dump = state.runtimes / "process" / profile.name / "data" / "dump.rdb"
+    (dump / "in-the-way").mkdir(parents=True)
+    command(at(found), "BGSAVE")
+    _until(at(found), "rdb_last_bgsave_status", "err")
+
+    with pytest.raises(FolderError, match="cannot write its RDB"):
+        on_process(changed(profile, tuning=_FIXED), state)
+
+    assert fact(at(found), "process_id") == process_id
+    assert _kept(found) == 20
+    shutil.rmtree(dump)
+
+
+def _until(endpoint: Endpoint, field: str, value: str) -> None:
+    """Return when INFO says so: a save is another process's work."""
+    until = time.monotonic() + 10
+    while fact(endpoint, field) != value:
+        assert time.monotonic() < until
+        time.sleep(0.01)

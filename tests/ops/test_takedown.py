@@ -8,11 +8,13 @@ import time
 import pytest
 
 from tests.conftest import command
-from tests.ops.conftest import at, fact, on_process, servers_of
+from tests.ops.conftest import at, changed, fact, on_process, servers_of
+from tests.ops.topology.profiles import KINDS, topology
 from tests.runtime.conftest import unique_profile
-from valkeyctl.errors import NotFoundError
+from valkeyctl.errors import NotFoundError, RefusedError
 from valkeyctl.ops.deploy import read_logs, restart, take_down
 from valkeyctl.ops.statefolder import StateFolder
+from valkeyctl.render import render
 from valkeyctl.runtime import ready
 
 
@@ -103,3 +105,43 @@ def test_logs_are_those_of_the_deployment(state: StateFolder) -> None:
     assert "Ready to accept connections" in "\n".join(read_logs(profile.name, state, lines=3))
     with pytest.raises(NotFoundError):
         read_logs("never", state)
+
+
+def test_purging_takes_what_earlier_renders_have_left(state: StateFolder) -> None:
+    """Data of a server that has become a topology since is data of the deployment, too."""
+    profile = unique_profile(persistence="rdb")
+    on_process(profile, state)
+    take_down(profile.name, state)
+    state.remember(render(topology("sentinel", name=profile.name)))
+
+    removal = take_down(profile.name, state, purge=True)
+
+    assert (removal.stopped, removal.purged) == (False, True)
+    assert not list(state.runtimes.glob("*/*"))
+
+
+def test_a_profile_that_cannot_be_rendered_keeps_nobody_from_stopping(state: StateFolder) -> None:
+    """It is stopped as it was deployed, and told why its profile was left aside."""
+    profile = unique_profile()
+    on_process(profile, state)
+    broken = changed(profile, memory={"limit": "160Mi", "maxmemory": "159Mi"})
+
+    removal = take_down(profile.name, state, profile=broken)
+
+    assert removal.stopped
+    assert "the profile is left aside" in removal.warnings[0]
+    assert servers_of(state) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_server_is_not_joined_by_a_topology_of_its_name(state: StateFolder, kind: str) -> None:
+    """At another address both would run, and nobody would end the first one any more."""
+    profile = unique_profile()
+    on_process(profile, state)
+    other = topology(kind, name=profile.name)
+
+    with pytest.raises(RefusedError, match="is deployed as standalone"):
+        on_process(other, state)
+
+    assert take_down(profile.name, state, profile=other).stopped
+    assert servers_of(state) == []

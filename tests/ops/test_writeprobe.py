@@ -39,6 +39,40 @@ def test_without_a_fault_the_gap_is_small(endpoint: Endpoint) -> None:
     assert probe.gap_ms < 150
 
 
+def test_a_gap_that_lasts_is_as_long_as_it_was_seen(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not come back has no gap of zero."""
+    monkeypatch.setattr("valkeyctl.ops.writeprobe._LAST_WRITE", 0.3)
+    endpoint = start()
+
+    process_id = int(fact(endpoint, "process_id"))
+
+    with WriteProbe([endpoint], "t") as probe:
+        while probe.gap_ms is None:
+            time.sleep(0.01)  # the probe's own thread has to write twice
+        os.kill(process_id, signal.SIGKILL)
+
+    assert probe.gap_ms > 200
+
+
+def test_time_without_a_write_from_the_first_attempt_on_is_a_gap(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers only later was not there before; `no gap` would be wrong."""
+    monkeypatch.setattr("valkeyctl.ops.writeprobe._FIRST_WRITE", 0.25)
+    endpoint = start()
+    process_id = int(fact(endpoint, "process_id"))
+    os.kill(process_id, signal.SIGSTOP)
+
+    with WriteProbe([endpoint], "t") as probe:
+        os.kill(process_id, signal.SIGCONT)
+        while probe.gap_ms is None:
+            time.sleep(0.01)  # the probe's own thread has to write twice
+
+    assert probe.gap_ms > 200
+
+
 def test_without_a_server_there_is_no_gap_to_tell() -> None:
     """Nothing was acknowledged, so nothing was interrupted."""
     with WriteProbe([Endpoint(port=free_port())], "t") as probe:

@@ -383,3 +383,14 @@ def test_an_unknown_name_lists_the_known(write: Write) -> None:
         "there are " + ", ".join(sorted([*SHIPPED.split(", "), "mine"]))
     )
     assert caught.value.hint == "Write a starter: valkeyctl init defualt"
+
+
+@pytest.mark.parametrize("name", ["", "two words", "-x", "Shop", "a\nb", "x" * 5000])
+def test_a_next_step_is_one_that_works(name: str) -> None:
+    """`init` refuses what can be no name, and a message of five screens helps nobody."""
+    with pytest.raises(ProfileError) as caught:
+        load(name)
+
+    assert caught.value.hint == "List the profiles: valkeyctl profiles ls"
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400

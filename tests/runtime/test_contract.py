@@ -55,6 +55,33 @@ def test_starting_the_same_again_changes_nothing(runtime: Runtime, make: Make) -
     assert run_id(endpoint) == first
 
 
+def test_many_are_found_stopped_and_purged_at_once(runtime: Runtime, make: Make) -> None:
+    """Who is not there is left out; groups are told in their order, and who ran is known."""
+    first, second = make(persistence="rdb"), make(persistence="rdb")
+    names = [first.name, "vkt-none", second.name]
+    for artefacts in (first, second):
+        command(runtime.start(artefacts), "SET", "k", "kept")
+    told: list[list[str]] = []
+
+    found = runtime.find_all(names)
+    with pytest.raises(RefusedError):
+        runtime.purge_all(names)
+    groups = [["vkt-none"], [second.name], [first.name]]
+    stopped = runtime.stop_all(groups, 5, lambda group: told.append(list(group)))
+    again = runtime.stop_all([names], 5)
+
+    assert {name: one.digest for name, one in found.items()} == {
+        first.name: first.digest,
+        second.name: second.digest,
+    }
+    assert told == [[second.name], [first.name]]
+    assert (set(stopped.units), stopped.killed) == ({first.name, second.name}, ())
+    assert (again.units, runtime.find_all(names)) == ((), {})
+    assert runtime.purge_all(names)
+    assert not runtime.purge_all(names)
+    assert not runtime.keeps(first.name)
+
+
 def test_other_artefacts_replace_the_server_and_keep_its_data(runtime: Runtime, make: Make) -> None:
     """A replacement saves on the way down, although only snapshots are on."""
     artefacts = make(persistence="rdb")

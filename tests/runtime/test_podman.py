@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,43 @@ def test_a_podman_that_cannot_tell_is_no_proof_that_there_is_nothing(tmp_path: P
 
     with pytest.raises(ToolError, match="pod inspect failed: database is locked"):
         runtime.find("a")
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (
+            "echo 'Error: dial unix /run/x.sock: no such file or directory' >&2; exit 125",
+            "dial unix",
+        ),
+        (
+            "echo 'Error: unable to connect: dial tcp: lookup box: no such host' >&2; exit 125",
+            "no such host",
+        ),
+        ("echo '%% garbage'", "its answer is no JSON"),
+        ("exit 0", "its answer is no JSON"),
+        ("exit 3", "status 3"),
+    ],
+)
+def test_only_its_own_word_says_that_there_is_nothing(
+    tmp_path: Path, script: str, says: str
+) -> None:
+    """A socket that podman misses, or an answer that is none, says nothing of the pod."""
+    runtime = fake_podman(tmp_path, script)
+
+    with pytest.raises(ToolError, match=f"pod inspect failed: .*{says}") as caught:
+        runtime.find("a")
+
+    assert caught.value.hint
+
+
+def test_a_podman_that_may_not_be_run_is_not_told_as_missing(tmp_path: Path) -> None:
+    """Who is told to install it again looks in the wrong place."""
+    (tmp_path / "podman").write_text("")
+    runtime = PodmanRuntime(tmp_path, str(tmp_path / "podman"))
+
+    with pytest.raises(MissingError, match="cannot be run: Permission denied"):
+        runtime.check()
 
 
 def test_a_podman_that_hangs_is_ended(tmp_path: Path) -> None:
@@ -342,3 +380,17 @@ def test_an_image_without_a_server_is_refused(
 
     with pytest.raises(ToolError):
         podman_runtime.prove(replace(artefacts, image=pause))
+
+
+def test_volumes_are_found_by_their_whole_names(podman: PodmanCommand) -> None:
+    """Podman takes the beginning of a name where nothing is called so, and stumbles over two."""
+    name = f"vkt-{secrets.token_hex(4)}"
+    made = [f"{name}-data-old", f"{name}-other"]
+    try:
+        for volume in made:
+            podman.require("volume", "create", volume)
+        assert podman.inspect("volume", f"{name}-data") is None
+        found = podman.inspect_all("volume", [f"{name}-data", name, f"{name}-other"])
+        assert [one["Name"] for one in found] == [f"{name}-other"]
+    finally:
+        podman.run("volume", "rm", *made)

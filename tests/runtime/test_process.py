@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -171,15 +172,15 @@ def test_an_interrupted_stop_leaves_no_server_that_is_about_to_end(
     """Ctrl-C while it saves: who looks next must not take it for running."""
     process_runtime.start(artefacts)
     pid = pid_of(process_runtime, artefacts.name)
-    wait = Spawned._gone_within
+    wait = Spawned.gone_by
     first = iter([True])
 
-    def interrupted(self: Spawned, seconds: float) -> bool:
+    def interrupted(self: Spawned, until: float) -> bool:
         if next(first, False):
             raise KeyboardInterrupt
-        return wait(self, seconds)
+        return wait(self, until)
 
-    monkeypatch.setattr(Spawned, "_gone_within", interrupted)
+    monkeypatch.setattr(Spawned, "gone_by", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
         process_runtime.stop(artefacts.name, 5)
@@ -266,6 +267,24 @@ def test_the_server_sees_no_secret_of_our_environment(
     assert "VALKEYCTL_TEST_SECRET" not in server.environ()
 
 
+def test_a_full_disk_ends_no_server(
+    process_runtime: ProcessRuntime, artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it had ended, neither a new one nor the old one could be written down and started."""
+    process_runtime.start(artefacts)
+    pid = pid_of(process_runtime, artefacts.name)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FolderError, match=r"cannot write to .*: No space left on device") as caught:
+        process_runtime.restart(artefacts)
+
+    assert caught.value.hint == "Make room there; nothing that runs was touched"
+    assert pid_of(process_runtime, artefacts.name) == pid
+
+
 def test_an_unwritable_folder_is_named(tmp_path: Path, artefacts: Artefacts) -> None:
     """A file in the place of the folder is one sentence with a way out."""
     (tmp_path / "file").touch()
@@ -348,3 +367,17 @@ def test_a_wrong_server_name_is_missing(tmp_path: Path, named: str, text: str) -
 
     with pytest.raises(MissingError, match=text):
         runtime.check()
+
+
+def test_a_folder_that_was_removed_under_a_server_is_made_again(
+    process_runtime: ProcessRuntime, artefacts: Artefacts, tmp_path: Path
+) -> None:
+    """Somebody has removed all files of a server that runs; a restart mends that."""
+    endpoint = process_runtime.start(artefacts)
+    (folder,) = tmp_path.rglob(artefacts.name)
+    shutil.rmtree(folder)
+
+    process_runtime.restart(artefacts)
+
+    assert ask(endpoint) == "ready"
+    assert (folder / "data").is_dir()

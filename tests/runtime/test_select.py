@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from valkeyctl.errors import MissingError
+from valkeyctl.errors import MissingError, UsageError
 from valkeyctl.runtime.select import choose, runtime_named
 
 
@@ -63,6 +63,12 @@ def test_without_any_runtime_both_are_named(tmp_path: Path) -> None:
         MissingError, match=r"no-such-podman is not installed, and .*no-such-server"
     ):
         choose("auto", tmp_path, environ=environ)
+
+
+def test_a_variable_that_is_no_command_is_wrong_usage(tmp_path: Path) -> None:
+    """An open quote is told with the variable that it stands in."""
+    with pytest.raises(UsageError, match="VALKEYCTL_PODMAN is no command: No closing quotation"):
+        choose("auto", tmp_path, environ={"VALKEYCTL_PODMAN": 'podman "--root'})
 
 
 def test_an_unknown_runtime_is_a_bug(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 
@@ -11,11 +12,13 @@ import pytest
 
 from tests.conftest import command
 from tests.runtime.conftest import unique_profile
+from valkeyctl.endpoint import Endpoint
 from valkeyctl.render import Artefacts, render
 from valkeyctl.runtime.ending import Ending
 from valkeyctl.runtime.podman import PodmanRuntime
 from valkeyctl.runtime.process import ProcessRuntime
 from valkeyctl.runtime.protocol import Runtime, Trouble
+from valkeyctl.runtime.ready import ask
 
 Cleanup = Callable[[Runtime, str], None]
 
@@ -86,7 +89,41 @@ def test_a_process_that_stands_still(process_runtime: ProcessRuntime, cleanup: C
 
     os.kill(process.pid, signal.SIGCONT)
     assert trouble is not None
+    assert trouble.what == f"is paused: its process (pid {process.pid}) stands still"
+    assert trouble.hint == f"Let it go on: kill -CONT {process.pid}"
+
+
+def test_a_process_that_is_busy(process_runtime: ProcessRuntime, cleanup: Cleanup) -> None:
+    """It is there, runs, and has no time to answer."""
+    artefacts = started(process_runtime, cleanup)
+    place = (artefacts.host, artefacts.port)
+    with socket.create_connection(place) as busy:
+        busy.sendall(b"EVAL 'while true do end' 0\r\n")
+        until = time.monotonic() + 5
+        while ask(Endpoint(*place), timeout=0.05) == "ready" and time.monotonic() < until:
+            pass
+
+        trouble = process_runtime.trouble(artefacts.name)
+
+    process = process_runtime.process_of(artefacts.name)
+    assert process is not None
+    process.kill()  # it hears of nothing else
+    assert trouble is not None
     assert trouble.what == f"does not answer, and its process (pid {process.pid}) is there"
+
+
+def test_who_has_the_port_of_a_server_that_has_ended_is_named(
+    process_runtime: ProcessRuntime, cleanup: Cleanup
+) -> None:
+    """Clients reach that one instead."""
+    artefacts = started(process_runtime, cleanup)
+    process_runtime.kill(artefacts.name)
+    with socket.create_server((artefacts.host, artefacts.port)):
+        trouble = process_runtime.trouble(artefacts.name)
+
+    assert trouble is not None
+    assert trouble.what.endswith(f"(pid {os.getpid()}) has its port now")
+    assert trouble.hint.startswith("End that process")
 
 
 @pytest.mark.podman

@@ -132,15 +132,19 @@ def health(
     from functools import partial
 
     from valkeyctl.ops.health import probe
+    from valkeyctl.ops.ownfiles import own_files
     from valkeyctl.ops.trouble import explained
 
     thresholds = _thresholds(max_lag, max_lag_bytes)
     endpoint = target.endpoint(ctx)
     # Whose state must not be evicted: this application's, where one is known.
     app_name = target.app_filter(ctx) or "valkeyctl"
+    ours = () if target.given_url(ctx) else own_files(target.profile(ctx).name, target.state(ctx))
     while True:
         try:
-            report = probe(endpoint, deadline=deadline, app=app_name, thresholds=thresholds)
+            report = probe(
+                endpoint, deadline=deadline, app=app_name, thresholds=thresholds, ours=ours
+            )
         except UnreachableError as error:
             if target.given_url(ctx):
                 raise

@@ -22,9 +22,11 @@ _SELECTIONS = {
     "--app": "--app",
     "--state-dir": "--state-dir",
 }
-# Commands that work on what the user selected; `init` or `--help` do not.
+# Commands that work on what the user selected; `init` or `--help` do not. To its end, or to
+# where the sentence goes on, or to the words that are the server's.
 _COMMAND = re.compile(
-    r"\bvalkeyctl (?:deploy|status|url|logs|restart|down|health|smoke|keys|render|tls)\b[^;]*$"
+    r"\bvalkeyctl (?:deploy|status|url|logs|restart|down|health|smoke|keys|render|tls|secrets"
+    r"|backup|restore|drill|connect)\b[^;,]*?(?= -- |[;,]|$)"
 )
 
 
@@ -46,7 +48,9 @@ def with_selection(hint: str, argv: Sequence[str], environ: Mapping[str, str] = 
         short = next(key for key in _SELECTIONS if _SELECTIONS[key] == option)
         if not re.search(rf"(?:{option}|{short})\b", match[0]):
             words += [option, value]
-    return f"{hint} {shlex.join(words)}" if words else hint
+    if not words:
+        return hint
+    return f"{hint[: match.end()]} {shlex.join(words)}{hint[match.end() :]}"
 
 
 def _is_address(selected: Mapping[str, str], environ: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from valkeyctl.cli import target
 from valkeyctl.cli.boundary import Command, new_app
+from valkeyctl.cli.hints import with_selection
 from valkeyctl.cli.options import Output, options
 from valkeyctl.cli.output import say, show, stream
 
@@ -40,6 +41,6 @@ def logs(
         for trouble in troubles(name, target.state(ctx)):
             say(ctx, str(trouble))
             if trouble.hint:
-                say(ctx, trouble.hint)
+                say(ctx, with_selection(trouble.hint, ["--profile", target.profile_name(ctx)]))
         return
     show(ctx, {"name": name, "lines": list(found)}, human=lambda _: None)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, get_args, get_origin
 import typer
 from typer.core import TyperArgument, TyperOption
 
+from valkeyctl.errors import UsageError
+
 if TYPE_CHECKING:
     from typer._click import Parameter
     from typer.models import ParameterInfo
@@ -70,6 +72,10 @@ def _checked(param: TyperOption | TyperArgument, value: object) -> object:
         return () if several else None
     annotation: object = param.type_descriptor.annotation
     info = param.type_descriptor.parameter_info
+    if annotation is Path and value == "":
+        # Of a variable that is not set; as a path it would be the working folder.
+        what = max(param.opts, key=len)
+        raise UsageError(f"{what} is empty", hint="Name a file or folder, or leave it out")
     if get_origin(annotation) is list and several and isinstance(value, (list, tuple)) and value:
         (of,) = get_args(annotation)
         return [_plain(of, info, one) for one in value]

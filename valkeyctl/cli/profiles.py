@@ -51,7 +51,8 @@ def ls(ctx: typer.Context) -> None:
             words = row.get("description") or "" if row["valid"] else f"INVALID: {row['problem']}"
             cells = (row["name"], row.get("topology", "-"), row.get("publish", "-"), words)
             table.add_row(*(str(cell) for cell in cells))
-        Drawing(highlight=False, width=console.width).print(table)
+        # What stands in a profile is no markup.
+        Drawing(highlight=False, markup=False, emoji=False, width=console.width).print(table)
 
     broken = any(not row["valid"] for row in rows)
     names = [str(row["name"]) for row in rows]
@@ -88,6 +89,7 @@ def validate(ctx: typer.Context, name: Name = None) -> None:
 
     A mistake is named by file, line and key, with what is allowed (status 2).
     """
+    from valkeyctl.ops.tls.pair import key_pair
     from valkeyctl.profile import load, locate
     from valkeyctl.render import render
 
@@ -95,6 +97,8 @@ def validate(ctx: typer.Context, name: Name = None) -> None:
     try:
         profile = load(chosen)
         artefacts = render(profile)
+        if profile.tls.enabled:
+            key_pair(profile, target.state(ctx))  # all files of it are named, or none
     except ProfileError as error:
         if options(ctx).output is not Output.TABLE:
             raise

@@ -82,9 +82,14 @@ def _write(folder: Path, files: Mapping[str, str]) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            if _read(folder / name) != text:
-                (folder / name).write_text(text)
+            file = folder / name
+            present = _read(file)
+            if present != text:
+                file.write_text(text)
                 changed.append(name)
+            if present is None:
+                # Whatever the umask: the server reads it as another user. Nothing is secret.
+                file.chmod(0o644)
     except OSError as error:
         raise FolderError(
             f"{folder} cannot be written: {error.strerror}", hint="Choose another --out"

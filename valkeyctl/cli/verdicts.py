@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from valkeyctl.bench.figures.conclusion import figure
+from valkeyctl.bench.figures.sentence import short_name
 from valkeyctl.bench.page.words import count, interval_words, ratio_words, time_words
 from valkeyctl.units import several
 
@@ -21,17 +22,21 @@ _NAME, _ARM = 14, 14
 _ARMS_IN_A_ROW = 4
 _SIGNS = {"error": "ERROR ", "warning": "warning: "}
 _QUANTILES = (
+    ("mean", "mean ms"),
     *(("p50", "p50 ms"), ("p90", "p90 ms"), ("p95", "p95 ms")),
     *(("p99", "p99 ms"), ("p999", "p99.9 ms"), ("max", "max ms")),
 )
 
 
 def print_report(console: Console, found: Report) -> None:
-    """Print the conclusion, the figures of each arm, and how they compare."""
+    """Print the headline, the conclusion, the figures of each arm, and how they compare."""
 
     def line(text: str = "") -> None:
         console.print(text.rstrip(), markup=False, soft_wrap=True)
 
+    if found.headline:
+        line(_filled(found.headline, console.width))
+        line()
     plan = found.plan
     loop = f"closed loop, {plan.who}"
     if plan.load_model == "open":
@@ -39,10 +44,10 @@ def print_report(console: Console, found: Report) -> None:
         loop = f"open loop, {rate}"
     origin = found.facts["origin"]
     head = f"{plan.scenario.name}: {loop}, {several(found.rounds, 'round')}, origin: {origin}"
-    line(fill(head, console.width))
+    line(_filled(head, console.width))
     for sentence in found.conclusion:
         text = f"{_SIGNS.get(sentence.kind, '')}{sentence.text}"
-        line(fill(text, console.width, initial_indent="  ", subsequent_indent="  "))
+        line(_filled(text, console.width, "  "))
     paired = {one.metric: one for one in found.comparisons} if len(found.arms) == 2 else {}
     for begin in range(0, len(found.arms), _ARMS_IN_A_ROW):
         line()
@@ -54,6 +59,13 @@ def print_report(console: Console, found: Report) -> None:
             line(text)
     line()
     line(f"report  {found.html_path}")
+
+
+def _filled(text: str, width: int, indent: str = "") -> str:
+    """Return *text* in lines, the first one at *indent*; no number is parted from its %."""
+    whole = text.replace(" %", "\xa0%")
+    lines = fill(whole, width, initial_indent=indent, subsequent_indent=indent * 2)
+    return lines.replace("\xa0", " ")
 
 
 def _table(arms: Sequence[ArmFigures], paired: dict[str, Comparison]) -> Iterator[str]:
@@ -75,6 +87,8 @@ def _rows(arms: Sequence[ArmFigures]) -> Iterator[tuple[str, str, Callable[[ArmF
     if any(arm.stale for arm in arms):
         yield "stale", "", lambda arm: count(arm.stale)
     yield "misses", "", lambda arm: count(arm.misses)
+    if any(arm.bypassed for arm in arms):
+        yield "past the cache", "", lambda arm: count(arm.bypassed)
     yield "hit ratio", "", lambda arm: ratio_words(arm.hit_ratio)
     yield "origin calls", "", lambda arm: count(arm.origin_calls)
     yield "answers/s", "throughput", lambda arm: figure(arm.throughput_rps)
@@ -93,7 +107,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
     yield f"against {comparisons[0].baseline}"
     for one in comparisons:
         yield (
-            f"{_short(one.candidate, 21):<22}{one.metric:<11}{figure(one.ratio):>9}x  "
+            f"{_short(one.candidate, 21):<22}{short_name(one.metric):<11}{figure(one.ratio):>9}x  "
             f"{interval_words(one.ci95):<20}{one.verdict}"
         )
 

@@ -69,14 +69,26 @@ class Before:
         where = self.instance.endpoint
         return replace(found, host=reached(where.host), port=where.port)
 
-    @cached_property
+    @property
     def reported(self) -> Mapping[str, str] | None:
         """What the server says of its directives; None when it cannot be asked."""
+        answer = self._answer
+        return None if isinstance(answer, AuthError) else answer
+
+    @property
+    def locked(self) -> bool:
+        """Whether it refuses the login that it was made with: somebody has changed its users."""
+        return isinstance(self._answer, AuthError)
+
+    @cached_property
+    def _answer(self) -> Mapping[str, str] | AuthError | None:
         # One that hangs has us wait for each of its answers; a PING is given less time.
         if self.instance is None or ask(self.endpoint) == "silent":
             return None
         try:
             return ask_unit(self.endpoint, self.wanted).directives
+        except AuthError as error:
+            return error
         except ValkeyctlError:
             return None  # `answers` says whether it must be replaced
 

@@ -33,9 +33,9 @@ def deliver(
         warnings: Takes the reason when it could not be told.
 
     Returns:
-        False when it used them already, as far as is known; None when there is something
-        new and it can be told nothing: it knows our password or our CA no more, and reads
-        the files when it is started anew.
+        False when it used them already, as far as is known; None when it knows our password
+        no more, or there is something new and it does not know our CA: it reads the files
+        when it is started anew.
 
     Raises:
         ServerReplyError: It refuses its users, and goes on with those that it has.
@@ -50,7 +50,9 @@ def deliver(
         # goes on with the old ones.
         return read_again(endpoint, unit, material) or fresh
     except (AuthError, TlsError) as error:
-        if fresh or (unit.tls and shown_by(endpoint) != written_in(material)):
+        # Users or a password were changed by hand: only its next start takes them back.
+        locked = isinstance(error, AuthError)
+        if fresh or locked or (unit.tls and shown_by(endpoint) != written_in(material)):
             warnings.append(f"{unit.name} was restarted to read its secret files: {error}")
             return None
         warnings.append(f"{unit.name} was not told to read its secret files again: {error}")

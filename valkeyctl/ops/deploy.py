@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from valkeyctl.errors import NotFoundError
 from valkeyctl.ops.changes import Changes, changes_of
-from valkeyctl.ops.deployed import look_up
+from valkeyctl.ops.deployed import find_units, look_up
 from valkeyctl.ops.deployment import Deployment, Orders, Progress
 from valkeyctl.ops.fallback import render_of
 from valkeyctl.ops.faultmend import release_left
@@ -22,6 +22,7 @@ from valkeyctl.ops.secrets import exposed
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.ops.takedown import Removal, quiet, take_down
 from valkeyctl.ops.tls.check import check_tls
+from valkeyctl.ops.topology.form import require_same_form
 from valkeyctl.ops.topology.rolling import TopologyRollout
 from valkeyctl.profile.schema import Profile
 from valkeyctl.render import Artefacts, render
@@ -100,6 +101,17 @@ def _certificates(
     return check_tls(profile, state, addresses=bridged if runtime == "podman" else ())
 
 
+def _certificates_of_kept(
+    profile: Profile | None, kept: Artefacts, state: StateFolder, runtime: str
+) -> tuple[list[str], list[str]]:
+    """Return the same for a render of before, which may be published elsewhere."""
+    if profile is None or not (kept.tls and profile.tls.enabled):
+        return [], []
+    host = f"[{kept.host}]" if ":" in kept.host else kept.host
+    there = profile.model_copy(update={"publish": f"{host}:{kept.port}"})
+    return _certificates(there, kept, state, runtime)
+
+
 def _told(found: Deployment, proofs: Sequence[str], warnings: Sequence[str]) -> Deployment:
     return replace(
         found,
@@ -118,9 +130,16 @@ def plan(
     """Return the rollout of one server, or of a topology; nothing is done yet.
 
     Raises:
-        RefusedError: It runs on another runtime than the *wanted* one.
+        RefusedError: It runs on another runtime than the *wanted* one, or as another
+            topology.
         MissingError: The runtime is not there.
     """
+    before = state.last_good(artefacts.name)
+    if before is not None and before.topology != artefacts.topology:
+        there = find_units(before, state).units.values()
+        # They have other names: beside the new units nobody would end them any more.
+        if any(one.running for one in there):
+            require_same_form(before, artefacts)
     if artefacts.nodes:
         return TopologyRollout.plan(artefacts, state, wanted, progress, orders)
     return Rollout.plan(artefacts, state, wanted, progress, orders)
@@ -167,7 +186,9 @@ def roll_back(
                 f"there is no earlier render of {name} to go back to",
                 hint="Renders are kept by each deploy that works; change the profile instead",
             )
-        return plan(earlier, state, "auto", progress, orders_for(profile, state, yes=yes)).run()
+        rollout = plan(earlier, state, "auto", progress, orders_for(profile, state, yes=yes))
+        told = _certificates_of_kept(profile, earlier, state, rollout.choice.runtime.name)
+        return _told(rollout.run(), *told)
 
 
 def restart(
@@ -194,6 +215,7 @@ def restart(
     Raises:
         NotFoundError: Nothing is known of it.
         RefusedError: A store, or what serves production, would lose its keys.
+        TlsError: No client would accept the certificate that it would be started with.
         LockedError, MissingError, PortTakenError, StartError, ToolError, FolderError:
             As `deploy`.
     """
@@ -208,4 +230,6 @@ def restart(
                 hint=f"Deploy it: valkeyctl deploy -p {name}",
             )
         orders = orders_for(profile, state, anew=True, yes=yes)
-        return plan(artefacts, state, runtime, progress, orders).run()
+        rollout = plan(artefacts, state, runtime, progress, orders)
+        told = _certificates_of_kept(profile, artefacts, state, rollout.choice.runtime.name)
+        return _told(rollout.run(), *told)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
-from valkeyctl.errors import MissingError, ValkeyctlError
+from valkeyctl.errors import MissingError, ToolError, ValkeyctlError
 from valkeyctl.ops.statefolder import Record, StateFolder
 from valkeyctl.render import Artefacts
 from valkeyctl.runtime.protocol import Instance, Runtime
@@ -26,6 +27,7 @@ class Deployed:
         instance: Its server, running or ended; None when there is none.
         warning: What is wrong with the record; empty when nothing.
         missing: Why its runtime could not be asked; None when it was.
+        units: All that was looked for and found, by its name.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Deployed:
     instance: Instance | None
     warning: str = ""
     missing: MissingError | None = None
+    units: Mapping[str, Instance] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -50,6 +53,26 @@ def look_up(name: str, state: StateFolder) -> Deployed:
     Raises:
         UsageError: *name* cannot be the name of a deployment.
     """
+    return find_named(name, [name], state)
+
+
+def find_units(artefacts: Artefacts, state: StateFolder) -> Deployed:
+    """Return what is known of the deployment of *artefacts*, all of its units included.
+
+    Of a topology its instance is the first unit that was found. Without a usable record,
+    each runtime is asked for the units by their names.
+    """
+    # The name itself too: before it became a topology it may have been one server.
+    names = dict.fromkeys([artefacts.name, *(unit.name for unit in artefacts.units)])
+    return find_named(artefacts.name, list(names), state)
+
+
+def find_named(name: str, units: Sequence[str], state: StateFolder) -> Deployed:
+    """Return what is known of *name*, whose units may be *units*; see `find_units`.
+
+    Raises:
+        UsageError: *name* cannot be the name of a deployment.
+    """
     reading = state.read(name)
     record, warning = reading.record, reading.warning
     if record is not None and record.runtime not in NAMES:
@@ -58,40 +81,31 @@ def look_up(name: str, state: StateFolder) -> Deployed:
     if record is not None:
         runtime = runtime_named(record.runtime, state.runtimes)
         try:
-            return Deployed(name, record, runtime, runtime.find(name), warning)
+            found = runtime.find_all(units)
         except MissingError as error:
             return Deployed(name, record, runtime, None, warning, error)
+        return Deployed(name, record, runtime, _first(units, found), warning, units=found)
     # The process runtime first: asking it costs a hundredth of asking podman.
     for known in sorted(NAMES, reverse=True):
         runtime = runtime_named(known, state.runtimes)
         try:
-            instance = runtime.find(name)
+            found = runtime.find_all(units)
         except MissingError:  # a runtime that is not here has nothing either
             continue
-        if instance is not None:
-            return Deployed(name, None, runtime, instance, warning)
+        except ToolError as error:
+            # It cannot tell. Yet a Podman that does not work must keep nobody from a process,
+            # and what it may have of this name still has its port.
+            warning = "; ".join(
+                filter(None, [warning, f"{known} was not asked for {name}: {error}"])
+            )
+            continue
+        if found:
+            return Deployed(name, None, runtime, _first(units, found), warning, units=found)
     return Deployed(name, None, None, None, warning)
 
 
-def find_units(artefacts: Artefacts, state: StateFolder) -> Deployed:
-    """Return what is known of the topology *artefacts*; its instance is any unit that was found.
-
-    Without a usable record, each runtime is asked for the units by their names.
-    """
-    deployed = look_up(artefacts.name, state)
-    if not artefacts.nodes or deployed.missing is not None or deployed.instance is not None:
-        return deployed
-    names = [deployed.runtime.name] if deployed.runtime else sorted(NAMES, reverse=True)
-    for known in names:
-        runtime = runtime_named(known, state.runtimes)
-        for unit in artefacts.units:
-            try:
-                instance = runtime.find(unit.name)
-            except MissingError:  # a runtime that is not here has nothing either
-                break
-            if instance is not None:
-                return replace(deployed, runtime=runtime, instance=instance)
-    return deployed
+def _first(units: Sequence[str], found: Mapping[str, Instance]) -> Instance | None:
+    return next((found[unit] for unit in units if unit in found), None)
 
 
 def count_keys(endpoint: Endpoint) -> int | None:

@@ -15,6 +15,8 @@ from valkeyctl.runtime.protocol import Instance, Runtime
 
 Kind = Literal["live", "restart", "recreate"]
 
+LOGIN = "login"
+REPLICA_OF = "replicaof"  # told by CONFIG GET, and set by a command of its own
 _ORDER: tuple[Kind, ...] = ("live", "restart", "recreate")
 _TIMEOUT = 2.0
 
@@ -26,7 +28,7 @@ class Drift:
     Attributes:
         field: A directive of valkey.conf, or a field of the profile such as ``image``,
             ``publish``, ``memory.limit``; ``files`` where only comments differ, ``pod``
-            where the rest of the pod does.
+            where the rest of the pod does, ``login`` where the server refuses ours.
         wanted: What the profile says.
         actual: What runs.
         kind: What it takes to bring it there: ``live`` a CONFIG SET, ``restart`` of the
@@ -121,6 +123,7 @@ def compare(
     runtime: Runtime,
     *,
     excused: Mapping[str, tuple[str, str]] | None = None,
+    locked: bool = False,
 ) -> Comparison:
     """Return how *instance* differs from the unit that is *wanted*.
 
@@ -134,6 +137,7 @@ def compare(
         excused: By directive what was written, and what its server made of that, such as
             of a maxclients for which there are not enough open files. No drift: no deploy
             could mend it.
+        locked: Whether the server refuses the login that it was made with.
     """
     told = made_from.directives if made_from is not None else {}
     known = told if reported is None else {**told, **reported}
@@ -155,8 +159,20 @@ def compare(
         if excused.get(name) != (checked[name], known[name])
     ]
     unchecked = tuple(name for name in checked if name not in known)
+    drift += _by_hand(wanted, reported or {}, locked=locked)
     drift += _around(wanted, instance, made_from, runtime, found=bool(drift))
     return Comparison(tuple(drift), unchecked)
+
+
+def _by_hand(wanted: Artefacts, reported: Mapping[str, str], *, locked: bool) -> list[Drift]:
+    """Return what no render says, and somebody has told the server."""
+    if locked:
+        # A password or users: nobody but the server's next start can take them back.
+        return [Drift(LOGIN, "accepted", "refused", "restart")]
+    follows = reported.get(REPLICA_OF, "")
+    if wanted.topology == "standalone" and follows:
+        return [Drift(REPLICA_OF, "", follows, "live")]
+    return []
 
 
 def _around(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
+from valkeyctl.errors import RefusedError
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.runtime.files import private_folder, write_private
 
@@ -67,6 +68,26 @@ def clear_mark(state: StateFolder, name: str) -> None:
     state.drill_mark(name).unlink(missing_ok=True)
 
 
+def require_nothing_left(name: str, state: StateFolder, *, locked: bool = True) -> None:
+    """Refuse a second fault on top of one: its mark would take the place of the first one's.
+
+    Args:
+        name: Of the deployment.
+        state: Our own files.
+        locked: Whether the caller holds its lock. Else a drill whose command still works
+            is no reason: the lock will say so.
+
+    Raises:
+        RefusedError: A drill has left its fault in force.
+    """
+    mark = read_mark(state, name)
+    if mark is not None and (locked or not _at_work(mark)):
+        raise RefusedError(
+            f"an earlier drill of {name} has left a fault in force",
+            hint=f"Undo it first: valkeyctl drill undo -p {name}",
+        )
+
+
 def mark_warning(state: StateFolder, name: str) -> str:
     """Return what an operator of *name* must know of a drill; empty without one."""
     mark = read_mark(state, name)
@@ -80,7 +101,7 @@ def mark_warning(state: StateFolder, name: str) -> str:
 
 def _at_work(mark: Mark) -> bool:
     """Say whether the command that made *mark* still runs."""
-    with contextlib.suppress(psutil.Error, ValueError):
+    with contextlib.suppress(psutil.Error, ValueError, TypeError):
         # The number of one that was killed may be another process's by now.
         return bool(mark.pid) and psutil.Process(mark.pid).create_time() <= mark.began_at + _SKEW
     return False

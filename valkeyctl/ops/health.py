@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.ops.checks import STANDARD, Check, HealthReport, Thresholds, Verdict
-from valkeyctl.ops.serverchecks import check_ping, check_server, probe_key
+from valkeyctl.ops.serverchecks import check_identity, check_ping, check_server, probe_key
 from valkeyctl.ops.topology.health import check_topology
 from valkeyctl.ops.topology.readings import mode_of
 from valkeyctl.ops.topology.view import sentinel_given
@@ -22,6 +23,7 @@ def probe(
     deadline: float = 2.0,
     thresholds: Thresholds = STANDARD,
     app: str = "valkeyctl",
+    ours: Collection[str] = (),
 ) -> HealthReport:
     """Return whether what is at *endpoint* can take traffic, check by check.
 
@@ -36,6 +38,8 @@ def probe(
         thresholds: What is worth a warning or a failure.
         app: First part of the keys that are written, and of those in which state is
             looked for.
+        ours: Configuration files by which the servers are known that were deployed; see
+            `own_files`. Empty where that is not asked.
 
     Raises:
         UnreachableError: Nobody answers there, or not within the deadline.
@@ -48,17 +52,17 @@ def probe(
     view = None
     checks: list[Check] = []
     if endpoint.topology == "standalone":
-        checks, mode = _one_server(endpoint, app, thresholds, until)
+        checks, mode = _one_server(endpoint, app, thresholds, until, ours)
         if mode == "cluster":
             endpoint = replace(endpoint, topology="cluster", db=0)
     if endpoint.topology != "standalone":
-        checks, view = check_topology(endpoint, app, thresholds, until)
+        checks, view = check_topology(endpoint, app, thresholds, until, ours)
     elapsed_ms = (time.monotonic() - began) * 1000
     return HealthReport(endpoint.address, tuple(checks), elapsed_ms, view)
 
 
 def _one_server(
-    endpoint: Endpoint, app: str, thresholds: Thresholds, until: float
+    endpoint: Endpoint, app: str, thresholds: Thresholds, until: float, ours: Collection[str]
 ) -> tuple[list[Check], str]:
     """Return the checks of one server, and its mode; the checks are those of no Cluster."""
     with Wire(endpoint, timeout=until - time.monotonic()) as wire:
@@ -69,4 +73,4 @@ def _one_server(
     mode = mode_of(info)
     if mode == "sentinel":
         raise sentinel_given(endpoint.address)
-    return [ping, *checks], mode
+    return [ping, *check_identity(info, ours, endpoint.address), *checks], mode

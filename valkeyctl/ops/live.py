@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import AuthError, RefusedError, ServerReplyError
-from valkeyctl.ops.drift import Drift, settings
+from valkeyctl.ops.drift import REPLICA_OF, Drift, settings
 from valkeyctl.render import Artefacts
 from valkeyctl.runtime.directives import differences
 from valkeyctl.units import format_size
@@ -19,7 +19,8 @@ def set_live(endpoint: Endpoint, unit: Artefacts, drift: Sequence[Drift]) -> tup
     """Set on the unit at *endpoint* all that is wanted, and return what it reads otherwise.
 
     One CONFIG SET: a server takes all of the directives or none (Valkey 7.0 and later). A
-    sentinel is told with one SENTINEL SET, and writes it down by itself.
+    sentinel is told with one SENTINEL SET, and writes it down by itself. Whom a server
+    follows is no directive that CONFIG SET takes, and comes last: no server refuses it.
 
     Args:
         endpoint: Of one unit, with a user that may use CONFIG.
@@ -37,11 +38,13 @@ def set_live(endpoint: Endpoint, unit: Artefacts, drift: Sequence[Drift]) -> tup
     if not wanted:
         return ()
     with Wire(endpoint, timeout=_TIMEOUT) as wire:
-        words = [word for pair in wanted.items() for word in pair]
+        words = [word for pair in wanted.items() if pair[0] != REPLICA_OF for word in pair]
         if unit.kind == "sentinel":
             wire.call("SENTINEL", "SET", unit.deployment, *words)
-        else:
+        elif words:
             wire.call("CONFIG", "SET", *words)
+        if REPLICA_OF in wanted:
+            wire.call("REPLICAOF", *(wanted[REPLICA_OF].split() or ("NO", "ONE")))
         reported = settings(wire, unit)
     return tuple(
         f"{name} {wanted[name]!r} is read as {reported[name]!r}"

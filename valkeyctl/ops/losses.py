@@ -1,9 +1,10 @@
-"""What a rollout must not do without a yes: lose keys, or leave data that nobody can read."""
+"""What a rollout must not do without a yes or a word: lose keys, leave data unread."""
 
 from __future__ import annotations
 
 from valkeyctl.errors import RefusedError
 from valkeyctl.ops.before import Before
+from valkeyctl.ops.persistence import saves
 from valkeyctl.ops.statefolder import Record
 from valkeyctl.render import Artefacts
 from valkeyctl.runtime.protocol import Runtime
@@ -31,6 +32,18 @@ def refuse_loss(before: Before, keys: int | None) -> None:
         "running server keeps no data over a restart",
         hint="Back them up first: valkeyctl backup; or say that you mean it: --yes",
     )
+
+
+def gone(runtime: Runtime, wanted: Artefacts, record: Record | None) -> list[str]:
+    """Return a warning where a server that kept its data finds none any more.
+
+    Somebody has removed it; the server starts all the same, and says nothing of it.
+    """
+    if record is None or record.runtime != runtime.name or not saves(record.directives):
+        return []
+    if wanted.kind != "server" or runtime.keeps(wanted.name):
+        return []
+    return [f"the data that {runtime.name} kept of {wanted.name} is not there any more"]
 
 
 def require_readable(

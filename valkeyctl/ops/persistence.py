@@ -68,6 +68,8 @@ def write_for(endpoint: Endpoint, wanted: Mapping[str, str]) -> bool:
             _require(wire, "aof_last_bgrewrite_status", "append-only file")
             return True
         if now.get("appendonly") != "yes" and now.get("save"):
+            # It would not end without its last save, and then be killed without one.
+            _require(wire, "rdb_last_bgsave_status", "RDB")
             return False
         if not now.get("save"):
             # Its last save is the one when it ends.
@@ -113,7 +115,7 @@ def _require(wire: Wire, field: str, what: Source) -> None:
     """Make sure that the server could write."""
     if wire.info("persistence").get(field) != "ok":
         raise FolderError(
-            f"{wire.endpoint.address} cannot write its {what}, and without one it would start "
-            "empty: nothing was restarted",
+            f"{wire.endpoint.address} cannot write its {what}, and without a new one it would "
+            "start with less than it has: nothing was restarted",
             hint="See why: valkeyctl logs; often the disk is full",
         )

@@ -18,7 +18,7 @@ from valkeyctl.ops.drift import Comparison, Drift, ask_unit, compare
 from valkeyctl.ops.endpoints import published
 from valkeyctl.ops.fallback import runtime_for, uninterrupted
 from valkeyctl.ops.live import require_room, set_live
-from valkeyctl.ops.losses import refuse_loss, require_readable
+from valkeyctl.ops.losses import gone, refuse_loss, require_readable
 from valkeyctl.ops.persistence import loaded_from
 from valkeyctl.ops.statefolder import Record, StateFolder
 from valkeyctl.ops.writeprobe import WriteProbe
@@ -149,7 +149,7 @@ class Rollout:
             return Comparison()
         excused = self.state.readings(self.artefacts)
         told = (before.instance, before.made_from, before.reported)
-        return compare(self.artefacts, *told, self.runtime, excused=excused)
+        return compare(self.artefacts, *told, self.runtime, excused=excused, locked=before.locked)
 
     def _update(self, proofs: tuple[str, ...]) -> Deployment | None:
         """Change the running server without a restart; None when it refuses a directive."""
@@ -197,6 +197,7 @@ class Rollout:
         try:
             if running is None:
                 self.progress(f"starting {self.artefacts.name}")
+                self.warnings += gone(self.runtime, self.artefacts, self.deployed.record)
                 self.runtime.start(self.artefacts, self.orders.material(self.artefacts))
             else:
                 if before.answers():

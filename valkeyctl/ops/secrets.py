@@ -131,7 +131,7 @@ class Passwords:
         try:
             (self._folder / (user + _NEXT)).replace(self.file(user))
         except OSError as error:
-            raise self._failed("write", error) from error
+            raise self._failed("write", user, error) from error
 
     def retire(self, user: str) -> None:
         """Forget the previous password of *user*.
@@ -142,7 +142,7 @@ class Passwords:
         try:
             (self._folder / (user + _PREVIOUS)).unlink(missing_ok=True)
         except OSError as error:
-            raise self._failed("remove", error) from error
+            raise self._failed("remove", user + _PREVIOUS, error) from error
 
     def _read(self, name: str) -> str | None:
         try:
@@ -151,11 +151,15 @@ class Passwords:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise self._failed("read", error) from error
+            raise self._failed("read", name, error) from error
 
-    def _failed(self, what: str, error: OSError | UnicodeDecodeError) -> FolderError:
+    def _failed(self, what: str, name: str, error: OSError | UnicodeDecodeError) -> FolderError:
+        file = self._folder / name
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        return FolderError(f"cannot {what} a password in {self._folder}: {why}")
+        return FolderError(
+            f"cannot {what} the password {file}: {why}",
+            hint="Restore that file, or remove it: the next deploy makes a new password",
+        )
 
 
 def passwords(state: StateFolder, name: str) -> Passwords:

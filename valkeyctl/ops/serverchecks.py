@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from valkeyctl.caching.info import parse_info
 from valkeyctl.caching.sockets import Encryption
@@ -102,6 +103,24 @@ def check_server(
         _persistence(info),
     ]
     return checks, info
+
+
+def check_identity(info: Mapping[str, str], ours: Collection[str], address: str) -> list[Check]:
+    """Return a failure where another server answers than the one that was deployed, else nothing.
+
+    Args:
+        info: All sections of INFO.
+        ours: Configuration files by which the deployed servers are known; empty when
+            nothing was deployed.
+        address: Of the server that answers.
+    """
+    said = info.get("config_file", "")
+    # Of a state folder that is reached by two ways, a server knows the one it was started by.
+    if not ours or os.path.realpath(said) in map(os.path.realpath, ours):
+        return []
+    by = f"started from {said}" if said else "started without a configuration file"
+    fault = f"the server at {address} is not the one that was deployed: it was {by}"
+    return [Check("identity", "another server", "the deployed one", "fail", fault)]
 
 
 def _ping_check(times: Sequence[float], thresholds: Thresholds) -> Check:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from valkeyctl.endpoint import Endpoint
+from valkeyctl.endpoint import Endpoint, Topology
 from valkeyctl.errors import NotFoundError
 from valkeyctl.ops.deployed import Deployed, find_units, look_up
+from valkeyctl.ops.deployment import Access
 from valkeyctl.ops.drift import Drift
 from valkeyctl.ops.endpoints import endpoint_of
 from valkeyctl.ops.fallback import render_of
@@ -17,12 +19,17 @@ from valkeyctl.ops.orders import access_to
 from valkeyctl.ops.secrets import passwords
 from valkeyctl.ops.standing import Standing, stand
 from valkeyctl.ops.statefolder import StateFolder
-from valkeyctl.ops.trouble import troubles
+from valkeyctl.ops.topology.parts import UNKNOWN, Part, Parts, look_at_parts
+from valkeyctl.ops.topology.picture import Ranges, Role
+from valkeyctl.ops.trouble import UnitTrouble, troubles
 from valkeyctl.profile.schema import Profile
 from valkeyctl.render import Artefacts, render
 from valkeyctl.render.acl import APP
+from valkeyctl.runtime.protocol import Runtime
 
 __all__ = ["Drift", "Status", "Unit", "status"]
+
+_DEADLINE = 2.0  # seconds for the look at who is primary; as long as units are asked for drift
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,22 @@ class Unit:
         detail: For a person: its pid, or its container's state.
         version: Of the server; empty when it does not run.
         drift: What differs from the profile.
+        uptime_s: Seconds that it is up; None when it cannot be asked.
+        role: ``primary``, ``replica`` or ``sentinel`` by its own word, by the others' where
+            it does not answer; ``unknown`` where nobody knows.
+        reachable: Whether it answered through its address, in time, and let us in.
+        silent: Whether it is up and does not answer at all.
+        primary: The unit that a replica follows, or a sentinel names; an address where
+            that is none of the deployment's.
+        link: ``up`` or ``down``, of a replica to its primary; else empty.
+        link_down_s: Seconds that it is down.
+        syncing: Whether it fetches a full copy.
+        loading: Whether it loads its data and cannot serve.
+        lag_bytes: How far a replica is behind its primary; None when nobody knows.
+        lag_s: Seconds since its primary last heard that it follows.
+        replicas: Replicas that follow a primary and have all its data.
+        slots: Slots that a primary of a Cluster serves.
+        slot_ranges: Which, both ends included.
     """
 
     name: str
@@ -46,6 +69,20 @@ class Unit:
     detail: str
     version: str
     drift: tuple[Drift, ...]
+    uptime_s: int | None = None
+    role: Role = "unknown"
+    reachable: bool = False
+    silent: bool = False
+    primary: str = ""
+    link: str = ""
+    link_down_s: int | None = None
+    syncing: bool = False
+    loading: bool = False
+    lag_bytes: int | None = None
+    lag_s: int | None = None
+    replicas: int | None = None
+    slots: int | None = None
+    slot_ranges: Ranges = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +105,10 @@ class Status:
         drift: What differs from the profile, by field; of a topology unit by unit.
         unchecked: Directives of the profile that this server does not report.
         warnings: Why something here is unknown.
+        topology: ``standalone``, ``sentinel`` or ``cluster``, as it was deployed.
+        primary: The unit that takes the writes, as the sentinels say, or it itself while
+            none of them answers; empty in a Cluster, for one server, and where nobody knows.
+        hints: What to do about what keeps units from answering, where that is known.
     """
 
     name: str
@@ -85,6 +126,9 @@ class Status:
     drift: tuple[Drift, ...]
     unchecked: tuple[str, ...]
     warnings: tuple[str, ...]
+    topology: Topology = "standalone"
+    primary: str = ""
+    hints: tuple[str, ...] = ()
 
 
 def status(profile: Profile | str, state: StateFolder) -> Status:
@@ -117,13 +161,51 @@ def status(profile: Profile | str, state: StateFolder) -> Status:
             )
         warnings.append(f"drift is unknown: no render of {name} is kept")
         return _status(deployed, _endpoint(deployed, None), (), warnings)
-    standings = stand(wanted, deployed, state, access_to(whose, state))
+    access = access_to(whose, state)
+    with ThreadPoolExecutor(1) as pool:
+        # Beside the other look: what is frozen would keep each of them waiting.
+        looked = pool.submit(_look, kept or wanted, deployed, access)
+        standings = stand(wanted, deployed, state, access)
+        parts = looked.result()
     warnings += [one.warning for one in standings if one.warning]
-    warnings += [str(trouble) for trouble in troubles(name, state, deployed.runtime)]
+    known = _troubles(standings, name, state, deployed.runtime)
+    warnings += [str(trouble) for trouble in known]
     found = _status(deployed, _endpoint(deployed, wanted), standings, warnings)
+    hints = dict.fromkeys(trouble.hint for trouble in known if trouble.now and trouble.hint)
+    found = replace(found, topology=(kept or wanted).topology, hints=tuple(hints))
+    if parts is not None:
+        units = tuple(_with_part(unit, parts.of.get(unit.name, UNKNOWN)) for unit in found.nodes)
+        found = replace(found, nodes=units, primary=parts.primary)
     if not wanted.auth:
         return found
     return replace(found, password_file=passwords(state, name).file(APP))
+
+
+def _look(made: Artefacts, deployed: Deployed, access: Access) -> Parts | None:
+    """Return what part each unit plays; None of one server, and where none is up."""
+    running = any(instance.running for instance in deployed.units.values())
+    if deployed.runtime is None or not made.nodes or not running:
+        return None
+    return look_at_parts(made, deployed.runtime, access, deadline=_DEADLINE)
+
+
+def _troubles(
+    standings: Sequence[Standing], name: str, state: StateFolder, runtime: Runtime | None
+) -> tuple[UnitTrouble, ...]:
+    """Return what is wrong with units; those that answer and never ended are not asked about."""
+    suspects = [
+        one.unit
+        for one in standings
+        if one.instance is not None and (one.silent or not one.running or one.instance.restarts)
+    ]
+    return troubles(name, state, runtime, units=suspects)
+
+
+def _with_part(unit: Unit, part: Part) -> Unit:
+    # What answers at the address of a unit that has ended is another server.
+    if not unit.running and part.reachable:
+        return unit
+    return replace(unit, **asdict(part))
 
 
 def _status(
@@ -173,6 +255,8 @@ def _unit(one: Standing) -> Unit:
         detail=one.instance.detail if one.instance else "not deployed",
         version=one.instance.version if one.instance else "",
         drift=one.comparison.drift,
+        uptime_s=one.uptime_s,
+        silent=one.silent,
     )
 
 

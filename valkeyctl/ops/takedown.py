@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from valkeyctl.errors import MissingError
-from valkeyctl.ops.deployed import Deployed, count_keys, find_units, look_up
+from valkeyctl.errors import MissingError, ProfileError, ValkeyctlError
+from valkeyctl.ops.deployed import Deployed, count_keys, find_named
 from valkeyctl.ops.deployment import Access, Progress
-from valkeyctl.ops.fallback import stop, unit_render_of
+from valkeyctl.ops.fallback import unit_render_of
 from valkeyctl.ops.orders import access_to
 from valkeyctl.ops.statefolder import StateFolder
-from valkeyctl.ops.topology.members import members, servers_of
+from valkeyctl.ops.topology.members import Member, members
 from valkeyctl.profile.schema import Profile
 from valkeyctl.render import Artefacts, render
 from valkeyctl.runtime.protocol import Runtime
 from valkeyctl.runtime.select import NAMES, runtime_named
+from valkeyctl.runtime.stopping import killed
 
 _GRACE = 60.0  # for a server whose record is lost
 
@@ -57,8 +59,10 @@ def take_down(
 ) -> Removal:
     """Stop *name*, and with *purge* remove its data and all that is known of it.
 
-    Of a topology the sentinels are stopped first and the primaries last, so that nobody
-    takes over from a server that is meant to end.
+    Of a topology the primaries are stopped last, and all else at once before them, so that
+    nobody takes over from a server that is meant to end. Units of earlier renders go too,
+    where they still run or have data. Who is interrupted may call it again: it goes on
+    with what is left.
 
     Args:
         name: Of the deployment.
@@ -69,6 +73,7 @@ def take_down(
         progress: Called with one line per step.
 
     Raises:
+        ProfileError: The profile cannot be rendered, and no render of before is kept.
         LockedError: Another command works on it.
         MissingError: Its runtime is not there any more.
         RefusedError: A volume of its name was not made by valkeyctl.
@@ -76,29 +81,40 @@ def take_down(
         FolderError: Something cannot be removed.
     """
     with state.lock(name):
-        made = state.last_good(name)
-        known = [one for one in (made, render(profile) if profile else None) if one is not None]
-        deployed = _find(name, known, state)
+        kept = state.history(name)
+        made = next(iter(kept), None)
+        warnings: list[str] = []
+        planned = _rendered(profile, made, warnings) if profile else None
+        known = [one for one in (made, planned) if one is not None]
+        units = {unit.name: unit for one in reversed(known) for unit in one.units}
+        older = [unit.name for one in kept for unit in one.units]
+        # The name itself too: one server whose record is lost is called so.
+        deployed = find_named(name, list(dict.fromkeys([*units, *older, name])), state)
         if deployed.missing is not None:
             raise deployed.missing
-        warnings = [deployed.warning] if deployed.warning else []
+        warnings += [deployed.warning] if deployed.warning else []
         access = access_to(profile, state)
-        stopped, keys = False, None
-        names = _order(name, known, deployed.runtime, access)
-        if deployed.runtime is not None and deployed.instance is not None:
-            keys = _count(made, deployed, state, access)
-            stopped = _stop(deployed, names, warnings, progress)
+        runtime, stopped, keys = deployed.runtime, False, None
+        names = list(dict.fromkeys([*units, *older, *deployed.units])) or [name]
+        if runtime is not None and deployed.instance is not None:
+            primaries = _primaries(units.values(), runtime, access)
+            keys = _count(made, deployed, state, access, primaries)
+            groups = _groups(names, {one.unit for one in primaries})
+            grace = deployed.record.stop_grace if deployed.record else _GRACE
+            done = runtime.stop_all(groups, grace, partial(_tell, progress, deployed))
+            stopped = bool(done.units)
+            warnings += [str(killed(unit, grace)) for unit in done.killed]
         found = deployed.record is not None or deployed.instance is not None
         purged = False
         if purge:
             progress(f"removing the data of {name}")
-            purged = _purge(deployed, names, state)
+            purged = _purge(runtime, names, state)
             # Last: whatever fails before it can be tried again.
             found = state.forget(name) or purged or found
         return Removal(
             name=name,
             found=found,
-            runtime=deployed.runtime.name if deployed.runtime else "",
+            runtime=runtime.name if runtime else "",
             stopped=stopped,
             purged=purged,
             keys=keys,
@@ -106,70 +122,71 @@ def take_down(
         )
 
 
-def _find(name: str, known: Sequence[Artefacts], state: StateFolder) -> Deployed:
-    """Return what is known of *name*, by the units of its renders where its own record is lost."""
-    deployed = look_up(name, state)
-    for artefacts in known:
-        if deployed.instance is None and deployed.missing is None:
-            deployed = find_units(artefacts, state)
-    return deployed
+def _rendered(profile: Profile, made: Artefacts | None, warnings: list[str]) -> Artefacts | None:
+    """Return the render of *profile*; None, and a warning, where *made* has to do."""
+    try:
+        return render(profile)
+    except ProfileError as error:
+        if made is None:
+            raise
+        warnings.append(f"the profile is left aside: {error}")
+        return None
 
 
-def _order(
-    name: str, known: Sequence[Artefacts], runtime: Runtime | None, access: Access
-) -> list[str]:
-    """Return the units of all *known* renders in the order in which they are stopped."""
-    units = {unit.name: unit for one in reversed(known) for unit in one.units}
-    if runtime is None or not any(one.nodes for one in known):
-        return list(units) or [name]
-    servers = [unit for unit in units.values() if unit.kind == "server" and unit.is_node]
-    primaries = {one.unit for one in members(servers, runtime, access) if one.role == "primary"}
-    rank = {"sentinel": 0, "server": 1}
-    return sorted(units, key=lambda unit: (rank[units[unit].kind], unit in primaries))
+def _primaries(units: Iterable[Artefacts], runtime: Runtime, access: Access) -> list[Member]:
+    """Return the servers of a topology that say that they are primaries; none of one server."""
+    servers = [unit for unit in units if unit.kind == "server" and unit.is_node]
+    return [one for one in members(servers, runtime, access) if one.role == "primary"]
 
 
-def _stop(
-    deployed: Deployed, names: Iterable[str], warnings: list[str], progress: Progress
-) -> bool:
-    """Stop what runs of *names*; False when nothing did."""
-    stopped = False
-    assert deployed.runtime is not None  # noqa: S101 - the caller has looked
-    for name in names:
-        instance = deployed.runtime.find(name)
-        if instance is None:
-            continue
-        progress(f"stopping {name} ({instance.detail})")
-        grace = deployed.record.stop_grace if deployed.record else _GRACE
-        stopped = stop(deployed.runtime, name, grace, warnings) or stopped
-    return stopped
+def _groups(names: Sequence[str], primaries: Collection[str]) -> list[list[str]]:
+    """Return the units that may be stopped at once, in the order in which they are stopped.
+
+    While a primary is there nobody takes over; when it ends, no sentinel is left that could
+    decide on it, and no replica to which a node of a Cluster would hand over.
+    """
+    last = [name for name in names if name in primaries]
+    first = [name for name in names if name not in primaries]
+    return [group for group in (first, last) if group]
+
+
+def _tell(progress: Progress, deployed: Deployed, units: Sequence[str]) -> None:
+    if list(units) == [deployed.name] and deployed.instance is not None:
+        progress(f"stopping {deployed.name} ({deployed.instance.detail})")
+        return
+    short = (unit.removeprefix(f"{deployed.name}-") for unit in units)
+    progress(f"stopping {', '.join(short)}")
 
 
 def _count(
-    made: Artefacts | None, deployed: Deployed, state: StateFolder, access: Access
+    made: Artefacts | None,
+    deployed: Deployed,
+    state: StateFolder,
+    access: Access,
+    primaries: Sequence[Member],
 ) -> int | None:
     """Return the keys of all primaries; None when one cannot be asked."""
-    runtime, instance = deployed.runtime, deployed.instance
-    if runtime is None or instance is None or not instance.running:
+    instance = deployed.instance
+    if instance is None or not any(one.running for one in deployed.units.values()):
         return None
     if made is not None and made.nodes:
-        found = members(servers_of(made), runtime, access)
-        counts = [count_keys(one.endpoint) for one in found if one.role == "primary"]
+        counts = [count_keys(one.endpoint) for one in primaries]
         return sum(count or 0 for count in counts) if counts and None not in counts else None
     made_from = unit_render_of(state, made, instance.digest) if made else None
-    return count_keys(access(made_from) if made_from else instance.endpoint)
+    try:
+        return count_keys(access(made_from) if made_from else instance.endpoint)
+    except ValkeyctlError:
+        return None  # its certificates are not named as they must be
 
 
-def _purge(deployed: Deployed, names: Iterable[str], state: StateFolder) -> bool:
+def _purge(runtime: Runtime | None, names: Sequence[str], state: StateFolder) -> bool:
     """Remove the data from the runtime that has it; from each, when none is known to."""
+    if runtime is not None:
+        return runtime.purge_all(names)
     purged = False
-    for unit in names:
-        if deployed.runtime is not None:
-            purged = deployed.runtime.purge(unit) or purged
+    for known in NAMES:
+        try:
+            purged = runtime_named(known, state.runtimes).purge_all(names) or purged
+        except MissingError:  # a runtime that is not here keeps nothing either
             continue
-        for known in NAMES:
-            try:
-                runtime = runtime_named(known, state.runtimes)
-                purged = runtime.purge(unit) or purged
-            except MissingError:  # a runtime that is not here keeps nothing either
-                continue
     return purged

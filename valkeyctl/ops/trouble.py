@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from valkeyctl.errors import UnreachableError, ValkeyctlError
 from valkeyctl.ops.deployed import look_up
@@ -31,7 +34,11 @@ class UnitTrouble:
 
 
 def troubles(
-    name: str, state: StateFolder, runtime: Runtime | None = None
+    name: str,
+    state: StateFolder,
+    runtime: Runtime | None = None,
+    *,
+    units: Sequence[str] | None = None,
 ) -> tuple[UnitTrouble, ...]:
     """Return what is wrong with the units of *name*, in the order of their ports.
 
@@ -41,24 +48,31 @@ def troubles(
         name: Of the deployment.
         state: Our own files.
         runtime: The one that has it, where that is known already.
+        units: Those to ask about; None for all.
 
     Raises:
         UsageError: *name* cannot be the name of a deployment.
     """
-    made = state.last_good(name)
-    units = [unit.name for unit in made.units] if made is not None else [name]
     runtime = runtime or look_up(name, state).runtime
-    found: list[UnitTrouble] = []
     if runtime is None:
         return ()
-    for unit in units:
-        try:
-            trouble = runtime.trouble(unit)
-        except ValkeyctlError:  # this is an explanation, and must not become the failure
-            continue
-        if trouble is not None:
-            found.append(UnitTrouble(unit, trouble.what, trouble.hint, trouble.now))
-    return tuple(found)
+    if units is None:
+        made = state.last_good(name)
+        units = [unit.name for unit in made.units] if made is not None else [name]
+    if not units:
+        return ()
+    # All at once: to find out why one does not answer takes a second.
+    with ThreadPoolExecutor(len(units)) as pool:
+        found = list(pool.map(partial(_trouble, runtime), units))
+    return tuple(one for one in found if one is not None)
+
+
+def _trouble(runtime: Runtime, unit: str) -> UnitTrouble | None:
+    try:
+        trouble = runtime.trouble(unit)
+    except ValkeyctlError:  # this is an explanation, and must not become the failure
+        return None
+    return UnitTrouble(unit, trouble.what, trouble.hint, trouble.now) if trouble else None
 
 
 def explained(error: UnreachableError, name: str, state: StateFolder) -> UnreachableError:

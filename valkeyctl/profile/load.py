@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,14 @@ from pydantic import ValidationError
 
 from valkeyctl.errors import Problem, ProfileError
 from valkeyctl.profile.explain import problems_of
-from valkeyctl.profile.fields import has_variable, secret_variable
+from valkeyctl.profile.fields import NAME_PATTERN, has_variable, secret_variable
 from valkeyctl.profile.schema import Profile, expand_short_forms
 from valkeyctl.profile.yamlfile import Document, merge, read_document
 
 # The only places where ${NAME} may stand: what it becomes is never shown.
 SECRET_PATHS = frozenset({("auth", "password")})
 _DEPTH = 8
+_LIST = "List the profiles: valkeyctl profiles ls"
 
 
 def _folders() -> list[Path]:
@@ -53,9 +55,9 @@ def locate(name: str) -> Path:
     names = profile_names()
     if name not in names:
         text = f"there is no profile of this name; there are {', '.join(sorted(names)) or 'none'}"
-        raise ProfileError(
-            (Problem(name or "''", 0, "", text),), hint=f"Write a starter: valkeyctl init {name}"
-        )
+        named = re.fullmatch(NAME_PATTERN, name) is not None
+        hint = f"Write a starter: valkeyctl init {name}" if named else _LIST
+        raise ProfileError((Problem(_shown(name), 0, "", text),), hint=hint)
     return names[name]
 
 
@@ -78,6 +80,23 @@ def load(name: str | Path, environ: Mapping[str, str] | None = None) -> Profile:
         raise ProfileError(
             problems_of(error, document), hint="See every field: docs/reference/profile.md"
         ) from error
+
+
+def name_in(file: Path) -> str | None:
+    """Return the name that *file* gives its deployment, whatever else is wrong with it.
+
+    None where it cannot be read at all.
+    """
+    try:
+        name = read_document(file).data.get("name")
+    except ProfileError:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _shown(name: str) -> str:
+    """Return what was given for a name as a message repeats it."""
+    return repr(name[:80]) if not name or len(name) > 80 or not name.isprintable() else name
 
 
 def _is_path(text: str) -> bool:

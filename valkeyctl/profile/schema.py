@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from valkeyctl.endpoint import Topology as Topology  # noqa: PLC0414 - render/ has the word from here
 from valkeyctl.errors import Problem
@@ -43,6 +43,7 @@ Eviction = Literal[
     "volatile-ttl",
     "noeviction",
 ]
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Sections that most people turn on or off, by one word.
 SWITCHES = ("auth", "exporter", "tls")
 DEFAULT_TTLS = {
@@ -96,7 +97,7 @@ class Stop(Section):
     """How a server is asked to end."""
 
     grace: Duration = Field(
-        60.0, gt=0, le=3600, description="podman pod stop -t; valkey.conf shutdown-timeout is less"
+        60.0, gt=0, le=3600, description="podman stop -t; valkey.conf shutdown-timeout is less"
     )
 
 
@@ -300,6 +301,15 @@ class Profile(Section):
         if replicas is not None and isinstance(replication, dict):
             filled["replication"] = {"replicas": replicas, **replication}
         return filled
+
+    @field_validator("description")
+    @classmethod
+    def _one_line(cls, text: str) -> str:
+        line = " ".join(text.split())
+        if _CONTROL.search(line):
+            # A terminal would obey it.
+            raise ValueError("there is a control character in it; write plain text")
+        return line
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

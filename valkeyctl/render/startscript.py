@@ -15,6 +15,8 @@ from valkeyctl.render.container import CONF_DIR, CONF_PATH
 
 START_SERVER = "start-server.sh"
 START_SENTINEL = "start-sentinel.sh"
+# What a server of a sentinel topology is started from, and writes to.
+WRITTEN_CONF = f"{DATA_DIR}/server.conf"
 
 _FOLLOWING = f"""\
 #!/bin/sh
@@ -22,7 +24,7 @@ _FOLLOWING = f"""\
 # Sentinel writes down with CONFIG REWRITE whom it follows later; only that line is kept.
 set -eu
 umask 077  # the rewritten file holds the password for the primary
-main={DATA_DIR}/server.conf
+main={WRITTEN_CONF}
 follows=
 if [ -f "$main" ]; then
     follows=$(sed -n '/^replicaof /p' "$main")

@@ -14,6 +14,9 @@ from valkeyctl.runtime.tarball import tar_of
 from valkeyctl.runtime.trial import accepted, refused
 
 _TIMEOUT = 30.0
+_IMAGE_HINT = (
+    "Name an image that holds sh, valkey-server and valkey-cli, such as docker.io/valkey/valkey:8.1"
+)
 # What the script below sets otherwise than the rendered file.
 _OVERRIDDEN = frozenset(
     {"cluster-enabled", "daemonize", "dir", "logfile", "port", "tls-port", "unixsocket"}
@@ -85,6 +88,9 @@ def try_container(
             stdin=tar_of(files, mode=0o600),
         )
         done = True
+    except ToolError as error:
+        hint = _IMAGE_HINT if "not found" in str(error) else error.hint
+        raise ToolError(f"{artefacts.image} cannot be tried: {error}", hint=hint) from error
     finally:
         if not done:
             podman.run("rm", "--force", "--volumes", "--time", "0", name)
@@ -104,8 +110,7 @@ def try_container(
         raise refused(server, words)
     raise ToolError(
         f"{artefacts.image} cannot run valkey-server: {described.strip() or 'it said nothing'}",
-        hint="Name an image that holds valkey-server and valkey-cli, such as "
-        "docker.io/valkey/valkey:8.1",
+        hint=_IMAGE_HINT,
     )
 
 

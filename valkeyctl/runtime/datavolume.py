@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from valkeyctl.errors import RefusedError
 from valkeyctl.render.artefacts import PROFILE_LABEL, Artefacts
@@ -54,26 +54,31 @@ class DataVolume:
         if known != artefacts.address:
             raise moved(artefacts, str(known), artefacts.address, "network.subnet")
 
-    def remove(self) -> bool:
-        """Remove it; False when there is none.
-
-        Raises:
-            RefusedError: It was not made by valkeyctl.
-            ToolError: podman failed.
-        """
-        if not self._podman.run("volume", "exists", self.name).ok:
-            return False
-        if self._labels().get(PROFILE_LABEL) != deployment_of(self._unit):
-            raise RefusedError(
-                f"the volume {self.name} was not made by valkeyctl",
-                hint=f"Remove it yourself where it is yours: {self._podman} volume rm {self.name}",
-            )
-        self._podman.require("volume", "rm", self.name)
-        return True
-
     def _labels(self) -> Mapping[str, object]:
         labels = (self._podman.inspect("volume", self.name) or {}).get("Labels")
         return labels if isinstance(labels, dict) else {}
+
+
+def remove_data(podman: PodmanCommand, units: Iterable[str]) -> bool:
+    """Remove the data volumes of *units*; False when there are none.
+
+    Raises:
+        RefusedError: One was not made by valkeyctl; then none is removed.
+        ToolError: podman failed.
+    """
+    owners = {PodNames(unit).volume: deployment_of(unit) for unit in units}
+    found = podman.inspect_all("volume", list(owners))
+    for volume in found:
+        name, labels = str(volume.get("Name")), volume.get("Labels")
+        owner = labels.get(PROFILE_LABEL) if isinstance(labels, dict) else None
+        if owner != owners[name]:
+            raise RefusedError(
+                f"the volume {name} was not made by valkeyctl",
+                hint=f"Remove it yourself where it is yours: {podman} volume rm {name}",
+            )
+    if found:
+        podman.require("volume", "rm", *(str(volume.get("Name")) for volume in found))
+    return bool(found)
 
 
 def moved(artefacts: Artefacts, old: str, new: str, field: str) -> RefusedError:

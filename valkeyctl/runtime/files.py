@@ -9,6 +9,8 @@ from pathlib import Path
 
 from valkeyctl.errors import FolderError
 
+_SPACE = 128 * 1024  # bytes; more than all that we write about one server at a time
+_SPACE_HINT = "Make room there; nothing that runs was touched"
 STATE_HINT = "Name another folder: --state-dir DIR, or set VALKEYCTL_STATE_DIR"
 
 
@@ -54,6 +56,23 @@ def write_private(path: Path, contents: str | bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def prove_space(folder: Path, size: int = _SPACE) -> None:
+    """Prove that *size* bytes more can be written into *folder* now.
+
+    Raises:
+        FolderError: They cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(size))
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        raise FolderError(
+            f"cannot write to {folder}: {error.strerror or error}", hint=_SPACE_HINT
+        ) from error
 
 
 def remove_folder(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from valkeyctl.endpoint import Endpoint
@@ -85,15 +85,33 @@ class Pod:
 
 def find_pod(podman: PodmanCommand, deployment: str) -> Pod | None:
     """Return the pod of *deployment*, or one that only has its name; None without one."""
-    names = PodNames(deployment)
-    pod = podman.inspect("pod", names.pod)
-    if pod is None:
-        return None
-    container = podman.inspect("container", names.container) or {}
+    return find_pods(podman, [deployment]).get(deployment)
+
+
+def find_pods(podman: PodmanCommand, units: Iterable[str]) -> dict[str, Pod]:
+    """Return the pods of *units*, or those that only have their names, in two calls for all."""
+    names = {unit: PodNames(unit) for unit in units}
+    pods = _by_name(podman.inspect_all("pod", [name.pod for name in names.values()]))
+    there = {unit: name for unit, name in names.items() if name.pod in pods}
+    inside = podman.inspect_all("container", [name.container for name in there.values()])
+    containers = _by_name(inside)
+    return {
+        unit: _pod(unit, name, pods[name.pod], containers.get(name.container, {}))
+        for unit, name in there.items()
+    }
+
+
+def _by_name(found: Iterable[Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
+    return {str(one.get("Name", "")): one for one in found}
+
+
+def _pod(
+    unit: str, names: PodNames, pod: Mapping[str, object], container: Mapping[str, object]
+) -> Pod:
     labels, state = _section(pod, "Labels"), _section(container, "State")
     return Pod(
         name=names.pod,
-        ours=labels.get(PROFILE_LABEL) == deployment_of(deployment),
+        ours=labels.get(PROFILE_LABEL) == deployment_of(unit),
         digest=str(labels.get(HASH_LABEL, "")),
         endpoint=_published(pod, tls=labels.get(TLS_LABEL) == "true"),
         container=names.container,

@@ -11,7 +11,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from valkeyctl.endpoint import Endpoint
@@ -23,28 +23,32 @@ from valkeyctl.errors import (
     ToolError,
 )
 from valkeyctl.render.artefacts import POD, Artefacts
+from valkeyctl.render.container import CONF_PATH
+from valkeyctl.render.startscript import WRITTEN_CONF
 from valkeyctl.runtime.containertrial import try_container
 from valkeyctl.runtime.datalock import await_data
 from valkeyctl.runtime.datavolume import DataVolume
 from valkeyctl.runtime.directives import refusal, tail
 from valkeyctl.runtime.ending import last_ending
-from valkeyctl.runtime.files import private_folder, remove_folder, write_private
+from valkeyctl.runtime.files import private_folder, write_private
 from valkeyctl.runtime.liveconf import LiveConfig
 from valkeyctl.runtime.material import EMPTY, Material
-from valkeyctl.runtime.pod import IMAGE_ID, Pod, PodNames, find_pod
+from valkeyctl.runtime.pod import Pod, PodNames, find_pod, find_pods
 from valkeyctl.runtime.podmancli import PodmanCommand
 from valkeyctl.runtime.podmandata import PodmanData
+from valkeyctl.runtime.podmanends import PodmanEnds
 from valkeyctl.runtime.podmanfaults import PodmanFaults
 from valkeyctl.runtime.podmanimage import (
+    facts_of,
     has_image,
     require_image,
     server_version,
-    version_inside,
+    versions_inside,
 )
 from valkeyctl.runtime.podmannetwork import PodmanNetwork, bridge_peer, play_options
 from valkeyctl.runtime.podmantraps import Traps
 from valkeyctl.runtime.podrestart import restart_in_place
-from valkeyctl.runtime.podstop import drop_configs, end_pod, remove_pod
+from valkeyctl.runtime.podstop import drop_configs, end_pods, remove_pods
 from valkeyctl.runtime.port import require_free_port
 from valkeyctl.runtime.protocol import Instance, Peer, Trouble
 from valkeyctl.runtime.ready import as_probe, ask, showing, wait_until_ready
@@ -56,7 +60,7 @@ _INSPECT_EVERY = 0.2
 _STOP_MARGIN = 30.0
 
 
-class PodmanRuntime(PodmanFaults):
+class PodmanRuntime(PodmanFaults, PodmanEnds):
     """Runs a unit, which is a server or a sentinel, as a pod.
 
     Args:
@@ -142,7 +146,7 @@ class PodmanRuntime(PodmanFaults):
         ended = True
         try:
             if pod is not None:
-                ended = end_pod(self.podman, pod, grace)
+                ended = not end_pods(self.podman, [pod], grace, replaced=True)
             replace = ("--replace",) if pod is not None else ()
             # In our folder: when the kernel kills the server, conmon leaves a file named oom
             # in the folder that podman was started in.
@@ -153,7 +157,7 @@ class PodmanRuntime(PodmanFaults):
         except BaseException:  # Ctrl-C too: nothing half-started may stay
             self._abandon(artefacts)
             raise
-        drop_configs(self.podman, artefacts.name, keep=2)
+        drop_configs(self.podman, [artefacts.name], keep=2)
         if artefacts.material:
             secret.fill(artefacts, material, rest=True)
         else:
@@ -210,45 +214,39 @@ class PodmanRuntime(PodmanFaults):
         """Return the address on the bridge; see `Runtime.peer`."""
         return bridge_peer(artefacts)
 
+    def config_file(self, artefacts: Artefacts) -> str:
+        """Return its path in the container; see `Runtime.config_file`."""
+        return WRITTEN_CONF if artefacts.topology == "sentinel" else CONF_PATH
+
     def find(self, name: str) -> Instance | None:
         """Return the pod of *name*, or None; see `Runtime.find`."""
-        pod = self._pod(name)
-        if pod is None or not pod.ours:
-            return None
-        return Instance(
-            name=name,
-            running=pod.running,
-            endpoint=pod.endpoint,
-            digest=self._live(name).digest(pod),
-            detail=f"container {pod.state}, {pod.image}",
-            version=version_inside(self.podman, pod, self._root / name),
-            facts=self._facts(pod),
-        )
+        return self.find_all([name]).get(name)
+
+    def find_all(self, names: Iterable[str]) -> dict[str, Instance]:
+        """Return the pods of *names* that there are; see `Runtime.find_all`."""
+        pods = {name: pod for name, pod in find_pods(self.podman, names).items() if pod.ours}
+        facts = facts_of(self.podman, pods)
+        versions = versions_inside(self.podman, pods, self._root)
+        return {
+            name: Instance(
+                name=name,
+                running=pod.running,
+                endpoint=pod.endpoint,
+                digest=self._live(name).digest(pod),
+                detail=f"container {pod.state}, {pod.image}",
+                version=versions.get(name, ""),
+                facts=facts[name],
+                restarts=pod.restarts,
+            )
+            for name, pod in pods.items()
+        }
 
     def trouble(self, name: str) -> Trouble | None:
         """Return what is wrong with the server of *name*; see `Runtime.trouble`."""
-        pod = self._pod(name)
+        pod = find_pod(self.podman, name)
         if pod is None or not pod.ours:
             return None
         return find_trouble(self.podman, pod, self._root / name, self.version())
-
-    def stop(self, name: str, grace: float) -> bool:
-        """Stop and remove the pod of *name*; see `Runtime.stop`."""
-        pod = self._pod(name)
-        if pod is None or not pod.ours:
-            return False
-        saved = end_pod(self.podman, pod, grace)
-        remove_pod(self.podman, pod.name)
-        drop_configs(self.podman, name, keep=0)
-        SecretsVolume(self.podman, name).remove()
-        self._network.remove(name)
-        if not saved:
-            raise ToolError(
-                f"{name} did not end within {grace:g} s and was killed; "
-                "what it had not saved is lost",
-                hint="Raise stop.grace in the profile",
-            )
-        return pod.running
 
     def data(self, artefacts: Artefacts) -> PodmanData:
         """Return the data volume, to put other data into it; see `Runtime.data`."""
@@ -258,25 +256,9 @@ class PodmanRuntime(PodmanFaults):
         """Say whether there is a data volume of *name*; see `Runtime.keeps`."""
         return self.podman.run("volume", "exists", PodNames(name).volume).ok
 
-    def purge(self, name: str) -> bool:
-        """Remove the data volume and our files of a stopped *name*; see `Runtime.purge`."""
-        pod = self._pod(name)
-        if pod is not None and pod.ours:
-            raise RefusedError(
-                f"{name} still has a pod, and its data is in use",
-                hint="Stop it first: valkeyctl down",
-            )
-        await_data(self._root / name)
-        removed = DataVolume(self.podman, name).remove()
-        drop_configs(self.podman, name, keep=0)  # of a start that failed
-        SecretsVolume(self.podman, name).remove()
-        self._network.remove(name)
-        remove_folder(self._root / name)
-        return removed
-
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
         """Yield the log of the server's container; see `Runtime.logs`."""
-        pod = self._pod(name)
+        pod = find_pod(self.podman, name)
         if pod is None or not pod.ours or not pod.container_id:
             raise NotFoundError(
                 f"there is no container of {name}", hint="See what is deployed: valkeyctl status"
@@ -299,12 +281,9 @@ class PodmanRuntime(PodmanFaults):
                 hint=f"Try it: {self.podman} version",
             ) from error
 
-    def _pod(self, name: str) -> Pod | None:
-        return find_pod(self.podman, name)
-
     def _own_pod(self, name: str) -> Pod | None:
         """Return the pod of *name*; refuse one that somebody else has made."""
-        pod = self._pod(name)
+        pod = find_pod(self.podman, name)
         if pod is not None and not pod.ours:
             raise RefusedError(
                 f"a pod named {pod.name} exists that valkeyctl did not make",
@@ -332,7 +311,7 @@ class PodmanRuntime(PodmanFaults):
         # Stopped first: `pod rm --force` of a running pod takes Podman 4.3 3 s more.
         seconds, longest = str(math.ceil(grace)), grace + _STOP_MARGIN
         self.podman.run("pod", "stop", "--time", seconds, artefacts.pod, timeout=longest)
-        remove_pod(self.podman, artefacts.pod)
+        remove_pods(self.podman, [artefacts.pod])
         self._network.remove(artefacts.name)
 
     def _wait(
@@ -353,7 +332,7 @@ class PodmanRuntime(PodmanFaults):
             nonlocal last_look
             if time.monotonic() - last_look < _INSPECT_EVERY:
                 return
-            pod = self._pod(artefacts.name)
+            pod = find_pod(self.podman, artefacts.name)
             if pod is None or pod.restarts > restarts or pod.state in {"exited", "stopped", "dead"}:
                 raise self._ended(artefacts, pod)
             last_look = time.monotonic()
@@ -386,11 +365,3 @@ class PodmanRuntime(PodmanFaults):
 
     def _last_lines(self, container: str) -> tuple[str, ...]:
         return tail("\n".join(self.podman.stream("logs", "--tail", "20", container)))
-
-    def _facts(self, pod: Pod) -> dict[str, str]:
-        """Return how the container was made; its image with the id where the tag has moved on."""
-        facts, made_from = dict(pod.facts), pod.facts.get(IMAGE_ID, "")
-        now = self.podman.run("image", "inspect", "--format", "{{.Id}}", pod.image).out.strip()
-        if made_from and now and not now.removeprefix("sha256:").startswith(made_from):
-            facts["image"] = f"{pod.image} of before ({made_from})"
-        return facts

@@ -24,6 +24,9 @@ _NOISE = re.compile(
     r"unable to get systemd connection|failed to connect to syslog|Removing timer for container"
     r"|healthchecks: dial unix|cgroup(?:s-)?v1|cgroup manager|lingering"
 )
+# Not "no such file" or "no such host": what podman itself misses says nothing of what it
+# was asked for.
+_ABSENT = re.compile(r"no such (?:pod|container|volume|network|object)\b", re.IGNORECASE)
 _LOGGED = re.compile(r'^time="[^"]*" level=\w+ msg="(?P<text>.*)"$')
 
 
@@ -53,6 +56,9 @@ class PodmanCommand:
     Args:
         command: The program, with options of its own where needed: ``podman``,
             ``sudo podman``.
+
+    Raises:
+        ValueError: It has a quote that is not closed.
     """
 
     def __init__(self, command: str = "podman") -> None:
@@ -118,7 +124,7 @@ class PodmanCommand:
             _kill(process)
             raise ToolError(
                 f"{self} {words[0]} did not end within {timeout:g} s",
-                hint=f"Try it by hand: {self} {words[0]} --help",
+                hint=self._hint,
             ) from error
         except BaseException:
             # Killed in the middle of its work, podman leaves half a pod behind.
@@ -155,19 +161,35 @@ class PodmanCommand:
             MissingError: There is no podman.
             ToolError: It cannot tell, which is no proof that there is none.
         """
-        outcome = self.run(kind, "inspect", name)
-        if not outcome.ok and "no such" in outcome.problem.lower():
-            return None
+        return next(iter(self.inspect_all(kind, [name])), None)
+
+    def inspect_all(self, kind: str, names: Sequence[str]) -> list[dict[str, object]]:
+        """Return what podman knows of those of *names* that there are; raises as `inspect`."""
+        if not names:
+            return []
+        outcome = self.run(kind, "inspect", *names)
+        if kind == "volume" and "more than one result" in outcome.problem:
+            # One of them is not there, and several begin like it: podman tells of none.
+            alone = names if len(names) > 1 else ()
+            return [one for name in alone for one in self.inspect_all(kind, [name])]
+        # Each of them that there is not is one complaint; whatever else is said is a failure.
+        gone = all(_ABSENT.search(said) for said in outcome.problem.split("; "))
         try:
-            found: object = json.loads(outcome.out)
-        except ValueError as error:
+            found: object = json.loads(outcome.out or ("[]" if gone else ""))
+        except ValueError:
+            found = None
+        if found is None or not (outcome.ok or gone):
+            answer = "its answer is no JSON" if outcome.ok else f"status {outcome.code}"
             raise ToolError(
-                f"{self} {kind} inspect failed: {outcome.problem or f'status {outcome.code}'}"
-            ) from error
-        # Podman 5 answers a list for pods too.
-        if isinstance(found, list):
-            found = found[0] if found else None
-        return found if isinstance(found, dict) else None
+                f"{self} {kind} inspect failed: {outcome.problem or answer}", hint=self._hint
+            )
+        # Of a single pod Podman 4 answers an object, else a list.
+        listed = found if isinstance(found, list) else [found]
+        known = [one for one in listed if isinstance(one, dict)]
+        if kind != "volume":
+            return known
+        # Where no volume is called so, podman takes one whose name only begins like that.
+        return [one for one in known if one.get("Name") in names]
 
     def stream(self, *words: str | Path) -> Iterator[str]:
         """Yield the lines that ``podman *words`` prints, to its end or to ours."""
@@ -186,7 +208,11 @@ class PodmanCommand:
 
     def _failed(self, words: Sequence[str | Path], problem: str, code: int) -> ToolError:
         what = " ".join(str(word) for word in words[:2])
-        return ToolError(f"{self} {what} failed: {problem or f'status {code}'}")
+        return ToolError(f"{self} {what} failed: {problem or f'status {code}'}", hint=self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return f"See whether podman works at all: {self} info"
 
     def _start(
         self, *words: str | Path, stderr: int = subprocess.PIPE, folder: Path | None = None
@@ -202,8 +228,10 @@ class PodmanCommand:
                 start_new_session=True,
             )
         except OSError as error:
+            absent = isinstance(error, FileNotFoundError)
+            why = "is not installed" if absent else f"cannot be run: {error.strerror or error}"
             raise MissingError(
-                f"{self._command[0]} is not installed",
+                f"{self._command[0]} {why}",
                 hint="Install podman, or use the embedded server: --runtime process",
             ) from error
 

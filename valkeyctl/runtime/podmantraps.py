@@ -57,7 +57,7 @@ TABLE: tuple[Trap, ...] = (
     Trap(
         "replace_loses_rdb",
         "kube play --replace and kube down end a server before it has saved its last snapshot",
-        "stops the pod by itself, with stop.grace, before it replaces it",
+        "stops the server by itself, with stop.grace, before its pod is replaced",
         (5, 4),
         "measured; containers/podman issue 22397",
     ),
@@ -100,7 +100,7 @@ TABLE: tuple[Trap, ...] = (
     Trap(
         "grace_field_ignored",
         "terminationGracePeriodSeconds is ignored: whoever stops the pod gives it 10 s",
-        "passes stop.grace to podman pod stop each time",
+        "passes stop.grace to podman stop each time",
         (5, 4),
         "measured; containers/podman pull 19914",
     ),

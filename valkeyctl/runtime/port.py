@@ -9,6 +9,10 @@ import psutil
 
 from valkeyctl.errors import PortTakenError, StartError
 
+# What to do about a server that has ended, and somebody else listens in its place.
+PORT_HINT = "End that process, and deploy again: clients reach it instead"
+_CONNECT_TIMEOUT = 0.5
+
 
 def require_free_port(host: str, port: int) -> None:
     """Prove that a server could listen on *host*:*port* now.
@@ -42,6 +46,15 @@ def require_free_port(host: str, port: int) -> None:
                 f"cannot listen on {host}:{port}: {error.strerror or error}",
                 hint="Write another address in publish, such as 127.0.0.1:6379",
             ) from error
+
+
+def taken_by(host: str, port: int) -> str:
+    """Return who listens on *host*:*port*, such as ``nginx (pid 4711)``; empty when nobody does."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT).close()
+    except OSError:
+        return ""
+    return holder(port)
 
 
 def holder(port: int) -> str:

@@ -6,8 +6,8 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from valkeyctl.endpoint import Endpoint
@@ -17,9 +17,9 @@ from valkeyctl.runtime.binary import ServerBinary, find_binary, require_tls
 from valkeyctl.runtime.datafolder import ProcessData
 from valkeyctl.runtime.datalock import await_data
 from valkeyctl.runtime.directives import refusal, tail
-from valkeyctl.runtime.files import private_folder, remove_folder, write_private
+from valkeyctl.runtime.files import private_folder, prove_space, remove_folder, write_private
 from valkeyctl.runtime.material import EMPTY, Material
-from valkeyctl.runtime.port import require_free_port
+from valkeyctl.runtime.port import PORT_HINT, require_free_port, taken_by
 from valkeyctl.runtime.processconf import (
     PROCESS_CONF,
     SECRETS_FOLDER,
@@ -30,36 +30,18 @@ from valkeyctl.runtime.processconf import (
     server_path,
 )
 from valkeyctl.runtime.processfaults import ProcessFaults
+from valkeyctl.runtime.processrecord import Server, read_server
 from valkeyctl.runtime.protocol import Instance, Peer, Trouble
 from valkeyctl.runtime.ready import as_probe, ask, showing, wait_until_ready
 from valkeyctl.runtime.secretsfolder import SecretsFolder
-from valkeyctl.runtime.spawned import Spawned, running_with, spawn
+from valkeyctl.runtime.spawned import Spawned, end_all, running_with, spawn
+from valkeyctl.runtime.stopping import Begun, Stopped, killed, unsaid
 from valkeyctl.runtime.trial import try_process
 
 _START_PATIENCE = 30.0
 _ABANDON_GRACE = 2.0
-_UNKNOWN_GRACE = 60.0
 _RECORD = "process.json"
 _LOG = "server.log"
-
-
-@dataclass(frozen=True)
-class _Server:
-    """What is written down about a server that was started."""
-
-    process: Spawned
-    host: str
-    port: int
-    tls: bool
-    digest: str
-    version: str
-    origin: str
-    grace: float
-    auth: bool = False
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(host=self.host, port=self.port, tls=self.tls)
 
 
 class ProcessRuntime(ProcessFaults):
@@ -120,6 +102,9 @@ class ProcessRuntime(ProcessFaults):
         self._require_port(artefacts, running)
         material.complete(artefacts)
         await_data(self._root / artefacts.name)
+        if running is not None:
+            # On a full disk neither the new server nor the old one would come back.
+            prove_space(private_folder(self._root / artefacts.name))
         ended = running is None or running.process.end(grace)
         try:
             self._secrets(artefacts.name).fill(material, rest=True)
@@ -157,21 +142,17 @@ class ProcessRuntime(ProcessFaults):
         """Return the loopback address; see `Runtime.peer`."""
         return Peer(artefacts.host, artefacts.port, artefacts.bus_port)
 
+    def config_file(self, artefacts: Artefacts) -> str:
+        """Return the path of process.conf; see `Runtime.config_file`."""
+        return self._argument(artefacts.name)
+
     def find(self, name: str) -> Instance | None:
         """Return the server called *name*, or None; see `Runtime.find`."""
-        server = self._load(name)
-        if server is None:
-            return None
-        pid, alive = server.process.pid, server.process.alive
-        what = f", valkey {server.version} ({server.origin})" if server.version else ""
-        return Instance(
-            name=name,
-            running=alive,
-            endpoint=server.endpoint,
-            digest=server.digest,
-            detail=f"pid {pid}{what}" if alive else f"ended; it was pid {pid}{what}",
-            version=server.version,
-        )
+        return self.find_all([name]).get(name)
+
+    def find_all(self, names: Iterable[str]) -> dict[str, Instance]:
+        """Return the servers of *names* that there are; see `Runtime.find_all`."""
+        return {name: server.instance(name) for name, server in self._load_all(names).items()}
 
     def trouble(self, name: str) -> Trouble | None:
         """Return what is wrong with the server called *name*; see `Runtime.trouble`."""
@@ -179,26 +160,44 @@ class ProcessRuntime(ProcessFaults):
         if server is None or (server.process.alive and ask(server.endpoint) != "silent"):
             return None
         pid = server.process.pid
+        if server.process.paused:
+            what = f"is paused: its process (pid {pid}) stands still"
+            return Trouble(what, f"Let it go on: kill -CONT {pid}", now=True)
         if server.process.alive:
             return Trouble(f"does not answer, and its process (pid {pid}) is there", "", now=True)
         log = self._root / name / _LOG
         last = tail(log.read_text(errors="replace")) if log.exists() else ()
         said = f"; it said last: {last[-1]}" if last else ""
-        return Trouble(f"has ended (it was pid {pid}){said}", "", now=True)
+        what = f"has ended (it was pid {pid}){said}"
+        if other := taken_by(server.host, server.port):
+            return Trouble(f"{what}; {other} has its port now", PORT_HINT, now=True)
+        return Trouble(what, "", now=True)
 
     def stop(self, name: str, grace: float) -> bool:
         """Stop *name* cleanly; see `Runtime.stop`."""
-        running = self._running(name)
-        ended = running is None or running.process.end(grace)
-        self._forget(name)
-        self._secrets(name).remove()
-        if not ended:
-            raise ToolError(
-                f"{name} did not end within {grace:g} s and was killed; "
-                "what it had not saved is lost",
-                hint=f"See its last words: valkeyctl logs -p {name}; raise stop.grace",
-            )
-        return running is not None
+        done = self.stop_all([[name]], grace)
+        if done.killed:
+            raise killed(name, grace)
+        return bool(done.units)
+
+    def stop_all(
+        self, groups: Iterable[Sequence[str]], grace: float, begun: Begun = unsaid
+    ) -> Stopped:
+        """Stop the processes group by group; see `Runtime.stop_all`."""
+        listed = [list(group) for group in groups]
+        found = self._load_all([name for group in listed for name in group])
+        running = {name: one.process for name, one in found.items() if one.process.alive}
+        late: list[Spawned] = []
+        for group in listed:
+            if here := [name for name in group if name in running]:
+                begun(here)
+                late += end_all([running[name] for name in here], grace)
+            for name in group:
+                self._forget(name)
+                self._secrets(name).remove()
+        return Stopped(
+            tuple(running), tuple(name for name, process in running.items() if process in late)
+        )
 
     def data(self, artefacts: Artefacts) -> ProcessData:
         """Return the data folder, to put other data into it; see `Runtime.data`."""
@@ -211,12 +210,18 @@ class ProcessRuntime(ProcessFaults):
 
     def purge(self, name: str) -> bool:
         """Remove the data, the log and the files of a stopped *name*; see `Runtime.purge`."""
-        if self._running(name) is not None:
+        return self.purge_all([name])
+
+    def purge_all(self, names: Sequence[str]) -> bool:
+        """Remove the data, the logs and the files of stopped units; see `Runtime.purge_all`."""
+        there = self._load_all(names)
+        for name in (name for name, server in there.items() if server.process.alive):
             raise RefusedError(
                 f"{name} still runs, and its data is in use", hint="Stop it first: valkeyctl down"
             )
-        await_data(self._root / name)
-        return remove_folder(self._root / name)
+        for name in names:
+            await_data(self._root / name)
+        return True in [remove_folder(self._root / name) for name in names]  # each of them
 
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
         """Yield the log of *name*, to the end of its process; see `Runtime.logs`."""
@@ -256,7 +261,7 @@ class ProcessRuntime(ProcessFaults):
             require_tls(binary)
         return binary
 
-    def _require_port(self, artefacts: Artefacts, running: _Server | None) -> None:
+    def _require_port(self, artefacts: Artefacts, running: Server | None) -> None:
         """Prove that the port is free, or held by the server that will be replaced."""
         require_same_port(artefacts, self._main_file(artefacts.name))
         if (
@@ -270,10 +275,10 @@ class ProcessRuntime(ProcessFaults):
     def _secrets(self, name: str) -> SecretsFolder:
         return SecretsFolder(self._root / name / SECRETS_FOLDER)
 
-    def _spawn(self, artefacts: Artefacts, binary: ServerBinary) -> _Server:
+    def _spawn(self, artefacts: Artefacts, binary: ServerBinary) -> Server:
         folder = self._write_files(artefacts, binary.version)
         private_folder(folder / "data")
-        server = _Server(
+        server = Server(
             process=Spawned(0, 0.0),
             host=artefacts.host,
             port=artefacts.port,
@@ -292,12 +297,9 @@ class ProcessRuntime(ProcessFaults):
             if log.exists():
                 log.replace(log.with_suffix(".log.1"))
             with log.open("wb") as output:
-                command: list[str | Path] = [
-                    binary.path,
-                    self._argument(artefacts.name),
-                    *mode(artefacts),
-                ]
-                process = spawn(command, folder, output)
+                process = spawn(
+                    [binary.path, self._argument(artefacts.name), *mode(artefacts)], folder, output
+                )
         except OSError as error:
             raise StartError(f"cannot start {binary}: {error.strerror or error}") from error
         server = replace(server, process=process)
@@ -318,7 +320,7 @@ class ProcessRuntime(ProcessFaults):
         file = self._root / name / PROCESS_CONF
         return file.read_text(errors="replace") if file.exists() else None
 
-    def _wait(self, artefacts: Artefacts, material: Material, server: _Server) -> None:
+    def _wait(self, artefacts: Artefacts, material: Material, server: Server) -> None:
         """Return when *server* answers PING, and the answer can only be its own."""
         name = artefacts.name
         log = self._root / name / _LOG
@@ -356,24 +358,33 @@ class ProcessRuntime(ProcessFaults):
             server.process.end(max(server.grace, _ABANDON_GRACE) if answers else _ABANDON_GRACE)
         self._forget(name)
 
-    def _running(self, name: str) -> _Server | None:
+    def _running(self, name: str) -> Server | None:
         server = self._load(name)
         return server if server is not None and server.process.alive else None
 
-    def _load(self, name: str) -> _Server | None:
-        """Return what is known of *name*, looking for its process where no pid is known."""
-        server = _read(self._record(name))
-        if server is not None and server.process.pid:
-            return server
-        process = running_with(self._argument(name))
-        if process is None:
-            return None
-        if server is not None:
-            return replace(server, process=process)
-        host, port = next(iter(process.listening), ("127.0.0.1", 0))
-        return _Server(process, host, port, False, "", "", "", _UNKNOWN_GRACE)
+    def _load(self, name: str) -> Server | None:
+        return self._load_all([name]).get(name)
 
-    def _save(self, name: str, server: _Server) -> None:
+    def _load_all(self, names: Iterable[str]) -> dict[str, Server]:
+        """Return what is known of *names*, looking for processes where no pid is known."""
+        read = {name: read_server(self._record(name)) for name in names}
+        lost = {
+            self._argument(name): name
+            for name, server in read.items()
+            if server is None or not server.process.pid
+        }
+        running = {lost[word]: process for word, process in running_with(lost).items()}
+        found: dict[str, Server] = {}
+        for name, server in read.items():
+            if server is not None and server.process.pid:
+                found[name] = server
+            elif (process := running.get(name)) is not None:
+                found[name] = (
+                    replace(server, process=process) if server else Server.unrecorded(process)
+                )
+        return found
+
+    def _save(self, name: str, server: Server) -> None:
         write_private(self._record(name), json.dumps(asdict(server), indent=2) + "\n")
 
     def _forget(self, name: str) -> None:
@@ -386,12 +397,3 @@ class ProcessRuntime(ProcessFaults):
 
     def _argument(self, name: str) -> str:
         return server_path(self._root / name / PROCESS_CONF)
-
-
-def _read(record: Path) -> _Server | None:
-    """Return the server that *record* describes; None when it is missing or damaged."""
-    try:
-        fields = json.loads(record.read_text(encoding="utf-8"))
-        return _Server(**{**fields, "process": Spawned(**fields["process"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        return None

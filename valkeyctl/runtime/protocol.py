@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from valkeyctl.render.artefacts import Artefacts
 from valkeyctl.runtime.datafolder import DataFolder
 from valkeyctl.runtime.faults import Faults
 from valkeyctl.runtime.material import EMPTY, Material
+from valkeyctl.runtime.stopping import Begun, Stopped, unsaid
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Instance:
         version: Of the server, such as ``9.1.2``; empty when unknown.
         facts: What the container is made like, by the field of the profile that says
             so (``image``, ``memory.limit``, ``security.user``); empty for a process.
+        restarts: How often the runtime has started it anew by itself.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Instance:
     detail: str
     version: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,14 @@ class Runtime(Faults, Protocol):
     def peer(self, artefacts: Artefacts) -> Peer:
         """Return where the other units of its topology reach *artefacts*."""
 
+    def config_file(self, artefacts: Artefacts) -> str:
+        """Return what the server of *artefacts* calls its ``config_file`` in INFO."""
+
     def find(self, name: str) -> Instance | None:
         """Return the server called *name*, or None when there is none."""
+
+    def find_all(self, names: Iterable[str]) -> dict[str, Instance]:
+        """Return those of *names* that there are, by name; as `find`, in one look for all."""
 
     def trouble(self, name: str) -> Trouble | None:
         """Return what is wrong, or was, with the server of *name*; None when nothing is known.
@@ -196,6 +205,22 @@ class Runtime(Faults, Protocol):
                 podman failed.
         """
 
+    def stop_all(
+        self, groups: Iterable[Sequence[str]], grace: float, begun: Begun = unsaid
+    ) -> Stopped:
+        """Stop units cleanly: those of a group all at once, one group after the other.
+
+        Who is interrupted finds the rest as it was, and may call it again for all.
+
+        Args:
+            groups: Names of units; who is not there is left out.
+            grace: Seconds that each may take to save and end; who does not is killed.
+            begun: Called with those of a group that are there, before they are stopped.
+
+        Raises:
+            ToolError: podman failed.
+        """
+
     def data(self, artefacts: Artefacts) -> DataFolder:
         """Return the data of the unit, to put other data in its place.
 
@@ -208,6 +233,16 @@ class Runtime(Faults, Protocol):
 
     def purge(self, name: str) -> bool:
         """Remove the data of a stopped *name*; False when there was none."""
+
+    def purge_all(self, names: Sequence[str]) -> bool:
+        """Remove the data of stopped units; False when there was none.
+
+        Raises:
+            RefusedError: One of them is not stopped, or a volume is somebody else's; then
+                nothing is removed.
+            ToolError: podman failed.
+            FolderError: It cannot be removed.
+        """
 
     def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
         """Yield the last *lines* log lines, oldest first, then new ones with *follow*.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from valkeyctl.errors import ToolError
@@ -46,7 +47,7 @@ class SecretsVolume:
 
     def __init__(self, podman: PodmanCommand, unit: str) -> None:
         self._podman = podman
-        self._name = f"{unit}-secrets"
+        self._name = _name(unit)
 
     def fill(self, artefacts: Artefacts, material: Material, *, rest: bool = False) -> bool:
         """Bring *material* into the volume, made where it is missing; False when it was there.
@@ -78,10 +79,7 @@ class SecretsVolume:
 
     def remove(self) -> None:
         """Remove the volume, unless somebody else has made it, or still uses it."""
-        volume = self._podman.inspect("volume", self._name)
-        labels = volume.get("Labels") if volume is not None else None
-        if isinstance(labels, dict) and PROFILE_LABEL in labels:
-            self._podman.run("volume", "rm", self._name)
+        _remove(self._podman, [self._name])
 
     def _read(self) -> dict[str, _File]:
         """Return what is in the volume: the truth, and not what we remember of it."""
@@ -95,3 +93,22 @@ class SecretsVolume:
                 }
         except tarfile.TarError as error:
             raise ToolError(f"{self._podman} volume export gave no archive: {error}") from error
+
+
+def remove_secrets(podman: PodmanCommand, units: Iterable[str]) -> None:
+    """Remove the volumes of secrets of *units*; see `SecretsVolume.remove`."""
+    _remove(podman, [_name(unit) for unit in units])
+
+
+def _name(unit: str) -> str:
+    return f"{unit}-secrets"
+
+
+def _remove(podman: PodmanCommand, names: Sequence[str]) -> None:
+    ours = []
+    for volume in podman.inspect_all("volume", names):
+        labels = volume.get("Labels")
+        if isinstance(labels, dict) and PROFILE_LABEL in labels:
+            ours.append(str(volume.get("Name")))
+    if ours:
+        podman.run("volume", "rm", *ours)

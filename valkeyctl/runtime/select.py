@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from valkeyctl.errors import MissingError
+from valkeyctl.errors import MissingError, UsageError
 from valkeyctl.runtime.podman import PodmanRuntime
 from valkeyctl.runtime.process import ProcessRuntime
 from valkeyctl.runtime.protocol import Runtime
@@ -65,6 +65,7 @@ def runtime_named(name: str, root: Path, *, environ: Mapping[str, str] | None = 
 
     Raises:
         KeyError: It is neither ``podman`` nor ``process``.
+        UsageError: VALKEYCTL_PODMAN has a quote that is not closed.
     """
     if name == "podman":
         return _podman(root, environ)
@@ -75,4 +76,11 @@ def runtime_named(name: str, root: Path, *, environ: Mapping[str, str] | None = 
 
 def _podman(root: Path, environ: Mapping[str, str] | None) -> PodmanRuntime:
     environ = os.environ if environ is None else environ
-    return PodmanRuntime(root / "podman", environ.get(PODMAN_VARIABLE) or "podman")
+    command = environ.get(PODMAN_VARIABLE) or "podman"
+    try:
+        return PodmanRuntime(root / "podman", command)
+    except ValueError as error:
+        raise UsageError(
+            f"{PODMAN_VARIABLE} is no command: {error}",
+            hint=f"Write the path of a podman in {PODMAN_VARIABLE}, quotes closed, or unset it",
+        ) from error

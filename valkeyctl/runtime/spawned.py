@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -60,24 +60,12 @@ class Spawned:
 
     def end(self, grace: float) -> bool:
         """Ask it to end and wait *grace* seconds; False when it had to be killed."""
-        self._signal(signal.SIGTERM)
-        # One that a drill has left paused would not hear of it before its time is up.
-        self._signal(signal.SIGCONT)
-        try:
-            gone = self._gone_within(grace)
-        except BaseException:
-            # It was told to end and will: who handles the Ctrl-C must not find it running.
-            self._gone_within(grace)
-            raise
-        if gone:
-            return True
-        self.kill()
-        return False
+        return not end_all([self], grace)
 
     def kill(self) -> None:
         """End it at once, without a chance to save."""
         self._signal(signal.SIGKILL)
-        self._gone_within(_KILL_PATIENCE)
+        self.gone_by(time.monotonic() + _KILL_PATIENCE)
 
     def pause(self) -> None:
         """Let it stand still until `resume`: its port takes connections, and nobody answers."""
@@ -85,19 +73,26 @@ class Spawned:
 
     def resume(self) -> bool:
         """Let it go on; False when it was not paused."""
-        process = self._process()
-        paused = process is not None and process.status() == psutil.STATUS_STOPPED
+        paused = self.paused
         self._signal(signal.SIGCONT)
         return paused
 
-    def _signal(self, number: signal.Signals) -> None:
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still, by `pause` or by somebody's SIGSTOP."""
         process = self._process()
-        if process is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return process is not None and process.status() == psutil.STATUS_STOPPED
+        return False
 
-    def _gone_within(self, seconds: float) -> bool:
-        until = time.monotonic() + seconds
+    def ask_to_end(self) -> None:
+        """Ask it to save and end; return at once."""
+        self._signal(signal.SIGTERM)
+        # One that a drill has left paused would not hear of it before its time is up.
+        self._signal(signal.SIGCONT)
+
+    def gone_by(self, until: float) -> bool:
+        """Wait for its end; False when it has not ended at *until*, of `time.monotonic`."""
         pause = 0.005
         while self.alive:
             left = until - time.monotonic()
@@ -106,6 +101,12 @@ class Spawned:
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, 0.1)
         return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        process = self._process()
+        if process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def _process(self) -> psutil.Process | None:
         try:
@@ -117,6 +118,29 @@ class Spawned:
         except psutil.Error:  # gone, or somebody else's
             return None
         return process
+
+
+def end_all(processes: Sequence[Spawned], grace: float) -> list[Spawned]:
+    """Ask *processes* to end, all at once, and return those that had to be killed.
+
+    Args:
+        processes: Of servers, which save before they end.
+        grace: Seconds that they are waited for.
+    """
+    for process in processes:
+        process.ask_to_end()
+    until = time.monotonic() + grace
+    try:
+        late = [process for process in processes if not process.gone_by(until)]
+    except BaseException:
+        # They were told to end and will: who handles the Ctrl-C must not find them running.
+        until = time.monotonic() + grace
+        for process in processes:
+            process.gone_by(until)
+        raise
+    for process in late:
+        process.kill()
+    return late
 
 
 def spawn(command: Sequence[str | Path], folder: Path, log: IO[bytes]) -> Spawned:
@@ -150,19 +174,25 @@ def spawn(command: Sequence[str | Path], folder: Path, log: IO[bytes]) -> Spawne
     return Spawned(process.pid, birth)
 
 
-def running_with(argument: str) -> Spawned | None:
-    """Return the process that `spawn` started with *argument*, or None."""
-    for process in psutil.process_iter(["cmdline", "create_time"]):
+def running_with(arguments: Collection[str]) -> dict[str, Spawned]:
+    """Return the processes that `spawn` started with one of *arguments*, by that argument.
+
+    All processes are looked through, which takes a while: ask for several at once.
+    """
+    found: dict[str, Spawned] = {}
+    for process in psutil.process_iter(["cmdline", "create_time"]) if arguments else ():
         # A process that ended meanwhile, or is not ours to see, has no command line.
-        if argument not in (process.info["cmdline"] or [])[1:]:
+        words = (process.info["cmdline"] or [])[1:]
+        argument = next((word for word in words if word in arguments), None)
+        if argument is None or argument in found:
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # An editor that has the same file open leads no session of its own.
             if os.getsid(process.pid) == process.pid:
-                found = Spawned(process.pid, process.info["create_time"])
-                if found.alive:
-                    return found
-    return None
+                spawned = Spawned(process.pid, process.info["create_time"])
+                if spawned.alive:
+                    found[argument] = spawned
+    return found
 
 
 def _buried(zombie: psutil.Process) -> bool:

@@ -14,6 +14,7 @@ from valkeyctl.runtime.ending import Ending, last_ending
 from valkeyctl.runtime.pod import Pod
 from valkeyctl.runtime.podmancli import PodmanCommand
 from valkeyctl.runtime.podmantraps import Traps
+from valkeyctl.runtime.port import PORT_HINT, taken_by
 from valkeyctl.runtime.protocol import Trouble
 from valkeyctl.runtime.ready import ask
 
@@ -41,6 +42,11 @@ def find_trouble(podman: PodmanCommand, pod: Pod, folder: Path, version: str) ->
     if pod.state != "running":
         if ending is None:
             return None  # it was made, and never started: its start says why
+        # While its pod is up podman itself holds the port.
+        other = "" if pod.holds_port else taken_by(pod.endpoint.host, pod.endpoint.port)
+        if other:
+            sentence = ending.sentence(time.time())
+            return Trouble(f"{sentence}; {other} has its port now", PORT_HINT, now=True)
         return _ended(ending, now=True)
     # The pod does not say whether its server speaks TLS.
     if any(ask(replace(pod.endpoint, tls=tls)) != "silent" for tls in (False, True)):
@@ -52,6 +58,12 @@ def find_trouble(podman: PodmanCommand, pod: Pod, folder: Path, version: str) ->
         if _is_cut_off(podman, pod, folder):
             undo = f"Undo it: valkeyctl drill undo -p {deployment_of(folder.name)}"
             return Trouble("is cut off from its network by a drill", undo, now=True)
+        if _without_network(podman, pod, folder.name):
+            return Trouble(
+                "answers inside its container, and its pod is on no network any more",
+                "Make it anew: valkeyctl deploy",
+                now=True,
+            )
         return Trouble(
             f"answers inside its container, and not at {pod.endpoint.address}: the published "
             "port is dead",
@@ -71,6 +83,17 @@ def _is_cut_off(podman: PodmanCommand, pod: Pod, folder: Path) -> bool:
         return True  # written for a cut, and for nothing else
     facts = podman.inspect("pod", pod.name) if note is not None else None
     return bool(note and facts and facts.get("InfraContainerID") == note.infra)
+
+
+def _without_network(podman: PodmanCommand, pod: Pod, unit: str) -> bool:
+    """Say whether somebody has taken *unit* off the network that the units of a topology have."""
+    if deployment_of(unit) == unit:
+        return False
+    facts = podman.inspect("pod", pod.name) or {}
+    if not (infra := str(facts.get("InfraContainerID") or "")):
+        return False  # it is gone meanwhile
+    settings = (podman.inspect("container", infra) or {}).get("NetworkSettings")
+    return isinstance(settings, dict) and not settings.get("Networks")
 
 
 def answers_inside(podman: PodmanCommand, container: Mapping[str, object]) -> bool:

@@ -41,6 +41,15 @@ def empty(tmp_path: Path) -> StateFolder:
     return StateFolder(tmp_path / "state")
 
 
+def test_a_podman_that_is_no_command_is_a_finding(empty: StateFolder) -> None:
+    """Nothing can be run of a variable with an open quote, and all else is looked at."""
+    findings = examine(FakeMachine(), empty, podman='podman "--root').findings
+
+    (found,) = [finding for finding in findings if finding.area == "podman"]
+    assert found.verdict == "warn"
+    assert "No closing quotation" in found.value
+
+
 def test_a_machine_in_good_order(empty: StateFolder) -> None:
     """Everything is ok, and says why it was looked at."""
     found = examine(FakeMachine(), empty, profile=unique_profile())

@@ -17,7 +17,7 @@ from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint, Node
 from valkeyctl.errors import LockedError, MissingError, RefusedError, TlsError
 from valkeyctl.ops.access import access
-from valkeyctl.ops.deploy import take_down
+from valkeyctl.ops.deploy import restart, take_down
 from valkeyctl.ops.health import probe
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.ops.status import status
@@ -138,6 +138,22 @@ def test_a_bad_certificate_reaches_no_running_server(deployments: StateFolder) -
     for dry_run in (True, False):
         with pytest.raises(TlsError, match="where the server is published"):
             on_process(profile, deployments, dry_run=dry_run)
+
+    assert shown_by(endpoint) == old
+
+
+def test_a_restart_gives_no_server_an_expired_certificate(deployments: StateFolder) -> None:
+    """It serves by the one that it has read; by the new file nobody would reach it."""
+    profile = made(unique_profile(tls=True), deployments)
+    on_process(profile, deployments)
+    endpoint = access(profile, deployments)
+    past = datetime.now(UTC) - timedelta(days=90)
+    folder = own_folder(deployments, profile.name)
+    init(profile.name, folder, ("127.0.0.1",), days=30, renew=True, now=past)
+    old = shown_by(endpoint)
+
+    with pytest.raises(TlsError, match="expired on"):
+        restart(profile.name, deployments, profile=profile)
 
     assert shown_by(endpoint) == old
 

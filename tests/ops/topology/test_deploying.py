@@ -130,6 +130,8 @@ def test_other_forms_are_refused(deployed: tuple[Profile, StateFolder]) -> None:
 
     with pytest.raises(RefusedError, match=f"is deployed as {profile.topology}"):
         deploy(changed(profile, topology=other), state)
+    with pytest.raises(RefusedError, match=f"is deployed as {profile.topology}"):
+        deploy(changed(profile, topology="standalone", replication={}), state)
     if profile.topology == "sentinel":
         with pytest.raises(RefusedError, match="would go, and deploy takes no unit away"):
             deploy(changed(profile, replication=fewer), state)

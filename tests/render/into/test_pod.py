@@ -198,7 +198,7 @@ def test_every_layout_is_kept(text: str) -> None:
         ("# nothing\n", "there is no Pod"),
         ("- kind: Pod\n", "there is no Pod"),
         ("kind: Service\n", "there is no Pod"),
-        ("kind: Pod\nspec: 7\n", "spec is missing"),
+        ("kind: Pod\nspec: 7\n", "spec is no mapping"),
         ("kind: Pod\nspec: {containers: 7}\n", "containers is no list"),
         (f"{APP}---\n{APP.replace('shop', 'bank')}", "2 pods in it: shop, bank"),
         (APP.replace("containerPort: 80", "containerPort: 6379"), "listens on port 6379 too"),
@@ -294,6 +294,39 @@ def test_a_topology_is_refused() -> None:
 
     with pytest.raises(UsageError, match="a cluster topology is several servers"):
         merge(APP, replace(artefacts(), topology="cluster"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("metadata: [1]\nspec: {containers: []}\n", "metadata is no mapping"),
+        ("metadata: shop\nspec: {containers: []}\n", "metadata is no mapping"),
+        ("metadata: {labels: [a]}\nspec: {containers: []}\n", "labels is no mapping"),
+        ("metadata: {labels: a}\nspec: {containers: []}\n", "labels is no mapping"),
+        ("metadata: {annotations: [a]}\nspec: {containers: []}\n", "annotations is no mapping"),
+        ("spec: {containers: x}\n", "containers is no list"),
+        ("metadata: {name: x}\n", "spec is missing"),
+        ("spec: {containers: []}\nwhen: 2026-13-45\n", "not YAML: month must be in 1..12"),
+    ],
+)
+def test_a_pod_that_is_none_is_told_by_its_key(wrong: str, words: str) -> None:
+    """Whatever stands where a mapping should."""
+    with pytest.raises(UsageError, match=words):
+        merge(f"apiVersion: v1\nkind: Pod\n{wrong}", artefacts())
+
+
+def test_anchors_on_the_way_to_the_place_are_kept() -> None:
+    """A mapping or list with an anchor begins on the line of its key, and is one all the same."""
+    text = (
+        "kind: Pod\nmetadata: &meta\n  name: shop\nspec: &spec\n"
+        "  containers: &all # of them\n    # the only one\n    - &web\n      name: web\n"
+    )
+
+    merged = merge(text, artefacts()).text
+
+    assert all(line in merged.splitlines() for line in text.splitlines())
+    assert names(spec(merged)["containers"]) == ["web", "x-valkey"]
+    assert merge(merged, artefacts()).text == merged
 
 
 def test_a_small_file_that_stands_for_a_large_one_is_read_at_once() -> None:

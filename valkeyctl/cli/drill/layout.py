@@ -67,6 +67,8 @@ def print_report(console: Console, report: DrillReport) -> None:
         _print_row(console, "  ", text, 2)
     for text in report.troubles[1:]:
         _print_row(console, "  ", f"also: {text}", 2)
+    if not report.recovered:
+        console.print("next: valkeyctl status; deploy starts anew what does not run, or hangs")
 
 
 def _whom(found: DrillPlan | DrillReport) -> str:
@@ -99,6 +101,9 @@ def _facts(report: DrillReport) -> Iterable[tuple[str, str]]:
     healthy = report.time_to_healthy_s
     took = "not in time" if healthy is None else f"{format_duration(healthy)} after the fault"
     yield "healthy again", f"{took}; the fault lasted {format_duration(report.held_s)}"
+    if report.primary_after:
+        before = f"; before it was {report.node}" if report.role == "primary" else ""
+        yield "primary now", f"{report.primary_after}{before}"
     yield "acknowledged", _acknowledged(report.losses)
     yield "lost", _lost(report.losses)
     if report.stale_reads:

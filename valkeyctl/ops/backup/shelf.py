@@ -57,7 +57,10 @@ def unfinished(shelf: Path, name: str) -> Iterator[Path]:
     Raises:
         FolderError: It cannot be made.
     """
-    private_folder(shelf)
+    try:
+        private_folder(shelf)
+    except FolderError as error:
+        raise FolderError(str(error), hint=_HINT) from error
     folder = shelf / f".{name}-{stamp(time.time())}-{os.getpid()}.part"
     try:
         # Nobody makes one while another cleans up: it would have no lock yet.

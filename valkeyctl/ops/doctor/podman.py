@@ -41,7 +41,10 @@ class PodmanFacts:
     @classmethod
     def of(cls, machine: Machine, command: str) -> Self:
         """Return what the Podman called *command* says."""
-        words = tuple(shlex.split(command)) or ("podman",)
+        try:
+            words = tuple(shlex.split(command)) or ("podman",)
+        except ValueError as error:
+            return cls((command,), f"{command} is no command: {error}", "", "", {})
         version = machine.run(*words, "version", "--format", "json")
         info = machine.run(*words, "info", "--format", "json")
         client = _section(_tree(version.out), "Client")

@@ -16,9 +16,8 @@ from valkeyctl.errors import RefusedError, UsageError, ValkeyctlError
 from valkeyctl.ops.deploy import restart
 from valkeyctl.ops.drill.faults import Fault, Restart, Takeover, UnitFault
 from valkeyctl.ops.drill.plan import Aim, Drill, take_aim, usual_hold
-from valkeyctl.ops.drill.run import require_nothing_left
 from valkeyctl.ops.fallback import uninterrupted
-from valkeyctl.ops.faultmark import Mark, clear_mark, set_mark
+from valkeyctl.ops.faultmark import Mark, clear_mark, require_nothing_left, set_mark
 from valkeyctl.ops.keyspace.nodes import primaries
 from valkeyctl.ops.orders import access_to, orders_for
 from valkeyctl.ops.statefolder import StateFolder

@@ -14,6 +14,7 @@ from valkeyctl.ops.deployed import look_up
 from valkeyctl.ops.drill.limits import require_confirmers, require_time
 from valkeyctl.ops.drill.load import KeyNames
 from valkeyctl.ops.fallback import render_of
+from valkeyctl.ops.faultmark import require_nothing_left
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.ops.topology.picture import NodeView, Role, TopologyView
 from valkeyctl.ops.topology.view import look
@@ -141,10 +142,13 @@ def take_aim(drill: Drill, profile: Profile, state: StateFolder, *, node: str = 
     Raises:
         NotFoundError: Nothing is deployed under that name, or there is no such node.
         UsageError: The drill makes no sense there.
+        RefusedError: An earlier drill has left its fault in force.
         MissingError: The runtime is not there, or cannot do it.
         UnreachableError, AuthError, TlsError: The deployment does not answer us.
     """
     name = profile.name
+    # Before the server is asked: one that was left paused would only not answer.
+    require_nothing_left(name, state, locked=False)
     deployed = look_up(name, state)
     if deployed.missing is not None:
         raise deployed.missing

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from valkeyctl.endpoint import Node
-from valkeyctl.errors import DeadlineError, RefusedError, ValkeyctlError
+from valkeyctl.errors import DeadlineError, ValkeyctlError
 from valkeyctl.ops.deploy import restart
 from valkeyctl.ops.deployment import Progress
 from valkeyctl.ops.drill.evictions import Evictions
@@ -28,7 +28,7 @@ from valkeyctl.ops.drill.report import (
 from valkeyctl.ops.drill.shards import Finder, Shard
 from valkeyctl.ops.drill.watch import Redundancy, Watch
 from valkeyctl.ops.fallback import uninterrupted
-from valkeyctl.ops.faultmark import Mark, clear_mark, read_mark, set_mark
+from valkeyctl.ops.faultmark import Mark, clear_mark, require_nothing_left, set_mark
 from valkeyctl.ops.orders import access_to, orders_for
 from valkeyctl.ops.statefolder import StateFolder
 from valkeyctl.profile.schema import Profile
@@ -332,15 +332,6 @@ class _Run:
         load.stop()
         with contextlib.suppress(ValkeyctlError):
             remove(finder, load.sent())
-
-
-def require_nothing_left(name: str, state: StateFolder) -> None:
-    """Refuse a second fault on top of one: its mark would take the place of the first one's."""
-    if read_mark(state, name) is not None:
-        raise RefusedError(
-            f"an earlier drill of {name} has left a fault in force",
-            hint=f"Undo it first: valkeyctl drill undo -p {name}",
-        )
 
 
 def _taken_over(watch: Watch, load: Load, since: float) -> bool:

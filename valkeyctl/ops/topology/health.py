@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from valkeyctl.caching.wire import Wire
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import ValkeyctlError
 from valkeyctl.ops.checks import STANDARD, Check, Thresholds, gravity
-from valkeyctl.ops.serverchecks import check_ping, check_server, probe_key
+from valkeyctl.ops.serverchecks import check_identity, check_ping, check_server, probe_key
 from valkeyctl.ops.topology.clusterchecks import cluster_checks
 from valkeyctl.ops.topology.nodechecks import check_nodes, check_version
 from valkeyctl.ops.topology.picture import Shard, TopologyView
@@ -25,7 +25,7 @@ from valkeyctl.ops.topology.view import look
 _LOOK_SHARE = 0.6
 # Said better of all nodes together, by `primary` and `replicas`.
 _OF_ONE_SERVER = ("role", "replication")
-_IN_ORDER = ("ping", "write_read", "tls", "memory", "eviction", "persistence")
+_IN_ORDER = ("ping", "identity", "write_read", "tls", "memory", "eviction", "persistence")
 _KEYS_TRIED = 40 * SLOTS  # until one lies in a given slot: e^-40 that none does
 
 
@@ -50,7 +50,11 @@ def topology_checks(view: TopologyView, thresholds: Thresholds = STANDARD) -> tu
 
 
 def check_topology(
-    endpoint: Endpoint, app: str, thresholds: Thresholds, until: float
+    endpoint: Endpoint,
+    app: str,
+    thresholds: Thresholds,
+    until: float,
+    ours: Collection[str] = (),
 ) -> tuple[list[Check], TopologyView]:
     """Return the checks of a deployment, and its picture.
 
@@ -60,6 +64,7 @@ def check_topology(
             looked for.
         thresholds: What is worth a warning or a failure.
         until: Moment of `time.monotonic` until which there is time.
+        ours: Configuration files of the servers that were deployed; see `probe`.
 
     Raises:
         UnreachableError, AuthError, TlsError: as `look`.
@@ -67,7 +72,7 @@ def check_topology(
     view = look(endpoint, deadline=(until - time.monotonic()) * _LOOK_SHARE)
 
     def tried(shard: Shard) -> list[Check]:
-        return _tried(endpoint, view, shard, app, thresholds, until)
+        return _tried(endpoint, view, shard, app, thresholds, until, ours)
 
     shards = view.shards
     found: list[list[Check]] = []
@@ -85,6 +90,7 @@ def _tried(
     app: str,
     thresholds: Thresholds,
     until: float,
+    ours: Collection[str],
 ) -> list[Check]:
     """Return the checks of one primary as a server."""
     node = shard.primary
@@ -97,10 +103,13 @@ def _tried(
     try:
         with Wire(server, timeout=max(until - time.monotonic(), 0.001)) as wire:
             ping, serves = check_ping(wire, thresholds, until)
-            checks = check_server(wire, key, app, thresholds, until)[0] if serves else []
+            if not serves:
+                return [ping]
+            checks, info = check_server(wire, key, app, thresholds, until)
     except ValkeyctlError as error:
         return [Check("write_read", error.code, expected, "fail", str(error))]
-    return [ping, *(check for check in checks if check.name not in _OF_ONE_SERVER)]
+    checks = [check for check in checks if check.name not in _OF_ONE_SERVER]
+    return [ping, *check_identity(info, ours, node.address), *checks]
 
 
 def _key(app: str, shard: Shard, view: TopologyView) -> str:

@@ -25,7 +25,7 @@ from valkeyctl.ops.topology.readings import Lead
 _ORDER: dict[Role, int] = {"sentinel": 0, "primary": 1, "replica": 2, "unknown": 3}
 
 
-def look(endpoint: Endpoint, *, deadline: float) -> TopologyView:
+def look(endpoint: Endpoint, *, deadline: float, known: Iterable[Lead] = ()) -> TopologyView:
     """Return one picture of all nodes of the deployment at *endpoint*.
 
     All nodes are asked at once, each as soon as another one tells of it, so one that is
@@ -44,12 +44,14 @@ def look(endpoint: Endpoint, *, deadline: float) -> TopologyView:
         endpoint: Of any topology. The plain URL of a Cluster's node leads to the whole
             Cluster, that of any other server to those that it follows or that follow it.
         deadline: Seconds for all of it.
+        known: Nodes that are asked as well, whether or not another one tells of them: so
+            servers are seen while all sentinels are away.
 
     Raises:
         UnreachableError: Nobody answers there, or no sentinel knows the primary's name.
         AuthError, TlsError: Nobody lets us in.
     """
-    return _Survey(endpoint, time.monotonic() + deadline).run()
+    return _Survey(endpoint, time.monotonic() + deadline).run(known)
 
 
 def sentinel_given(address: str) -> UsageError:
@@ -90,9 +92,9 @@ class _Survey:
         self._answers: dict[Node, _Answer] = {}
         self._arriving: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
 
-    def run(self) -> TopologyView:
-        """Ask all of them, and return the picture."""
-        self._follow(self._seeds())
+    def run(self, known: Iterable[Lead]) -> TopologyView:
+        """Ask all of them, those that are *known* too, and return the picture."""
+        self._follow([*self._seeds(), *known])
         while len(self._answers) < len(self._leads):
             try:
                 answer = self._arriving.get(timeout=max(self._until - time.monotonic(), 0))

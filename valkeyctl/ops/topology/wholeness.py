@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import ServerReplyError, UnreachableError
 from valkeyctl.ops.checks import STANDARD, Check
 from valkeyctl.ops.deployment import Access
-from valkeyctl.ops.endpoints import endpoint_of
 from valkeyctl.ops.topology.health import check_topology
-from valkeyctl.ops.topology.members import TIMEOUT, sentinels_of, servers_of
+from valkeyctl.ops.topology.members import TIMEOUT, whole_endpoint
 from valkeyctl.render import Artefacts
 
 # What no waiting mends, and no unit does wrong: too little room, a full disk, a slow line, a
@@ -50,7 +48,7 @@ def wholeness(artefacts: Artefacts, access: Access) -> Wholeness:
     Raises:
         AuthError, TlsError: Nobody lets us in.
     """
-    endpoint = _endpoint(artefacts, access)
+    endpoint = whole_endpoint(artefacts, access)
     try:
         checks, _ = check_topology(
             endpoint, artefacts.app, STANDARD, until=time.monotonic() + TIMEOUT
@@ -76,20 +74,3 @@ def _lasts(check: Check) -> bool:
 
 def _told(checks: Iterable[Check]) -> tuple[str, ...]:
     return tuple(f"{check.name}: {check.detail or check.value}" for check in checks)
-
-
-def _endpoint(artefacts: Artefacts, access: Access) -> Endpoint:
-    """Return the address of the whole deployment, with the logins of its units."""
-    sentinels = sentinels_of(artefacts)
-    asked = [access(unit) for unit in sentinels or servers_of(artefacts)]
-    found = replace(
-        access(servers_of(artefacts)[0]),
-        host=asked[0].host,
-        port=asked[0].port,
-        topology=artefacts.topology,
-        nodes=tuple((one.host, one.port) for one in asked),
-        primary_name=endpoint_of(artefacts).primary_name,
-    )
-    if not sentinels:
-        return found
-    return replace(found, sentinel_username=asked[0].username, sentinel_password=asked[0].password)

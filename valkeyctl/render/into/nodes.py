@@ -25,8 +25,12 @@ def no_yaml(error: Exception) -> UsageError:
     """Return what the parser's *error* means to who wrote the file."""
     mark = getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}: " if mark else ""
-    reason = getattr(error, "problem", None) or "it is nested too deeply, or is no text"
-    return UsageError(f"not YAML: {place}{reason}")
+    if isinstance(error, RecursionError):
+        reason = "it is nested too deeply"
+    else:
+        # Of a value that is none, such as the 13th month, Python says what is wrong.
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return UsageError(f"not YAML: {place}{reason}", hint="Mend the file, and try again")
 
 
 def composed(value: object) -> yaml.Node:

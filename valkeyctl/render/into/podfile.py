@@ -15,6 +15,8 @@ from valkeyctl.render.into.merge import MARK, Merged, Tree
 from valkeyctl.render.into.splice import Path, Spliced
 
 _TEMPLATES = ("Deployment", "StatefulSet")
+_HOLDERS = ("Pod", *_TEMPLATES)
+_CHECK = "Check the file: kubectl apply --dry-run=client -f FILE"
 _DEFAULT_GRACE = 30  # seconds; what Kubernetes and Podman give a pod that names none
 _EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - read from the file, not bound to
 
@@ -71,7 +73,8 @@ def merge_pod(
     """Return *text* with the server in one of its pods; see `merge`."""
     places = [place for place in map(_place, range(len(documents)), documents) if place]
     place = _choose(places, pod)
-    labels = cast("Tree", _tree(place.pod, "metadata").get("labels") or {})
+    metadata = _tree(place.pod, "metadata")
+    labels = _tree(metadata, "labels") if metadata.get("labels") else {}
     if str(labels.get("valkeyctl.profile", "")):
         raise UsageError(
             f"pod {place.name} is a deployment of valkeyctl by itself",
@@ -100,7 +103,7 @@ def _place(document: int, found: object) -> _Place | None:
     if not isinstance(found, dict):
         return None
     kind = str(found.get("kind"))
-    name = str(cast("Tree", found.get("metadata") or {}).get("name", ""))
+    name = str(_tree(found, "metadata").get("name", "")) if kind in _HOLDERS else ""
     if kind == "Pod":
         return _Place(document, kind, name, (), found)
     if kind in _TEMPLATES:
@@ -273,12 +276,13 @@ def _tree(parent: Tree, key: str) -> Tree:
     if found is None and key == "metadata":
         return {}
     if not isinstance(found, dict):
-        raise UsageError(f"{key} is missing, or is no mapping", hint="Check the file with kubectl")
+        how = "is missing" if found is None else "is no mapping"
+        raise UsageError(f"{key} {how}", hint=_CHECK)
     return found
 
 
 def _items(parent: Tree, key: str) -> list[Tree]:
     found = parent.get(key) or []
     if not isinstance(found, list):
-        raise UsageError(f"{key} is no list", hint="Check the file with kubectl")
+        raise UsageError(f"{key} is no list", hint=_CHECK)
     return [item for item in found if isinstance(item, dict)]

@@ -21,6 +21,7 @@ from valkeyctl.render.yamltext import yaml_text
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way from the root of a document: keys of mappings, positions in sequences."""
+_DASH = re.compile(r"^ *(?=-(?:\s|$))", re.MULTILINE)
 _HINT = "Write that part of the file out in full, one key a line, and try again"
 
 
@@ -89,8 +90,7 @@ class Spliced:
         if sequence.flow_style:
             edit = self._flow_item(sequence, at, value)
         else:
-            column = sequence.start_mark.column
-            lines = _indented(_dashed(value), column)
+            lines = _indented(_dashed(value), self._dashes(sequence))
             if at is None:
                 edit = self._after(sequence, lines)
             else:
@@ -311,11 +311,19 @@ class Spliced:
         start = item.start_mark.index
         while start >= sequence.start_mark.index:
             line = self.text.rfind("\n", 0, start) + 1
-            dash = line + sequence.start_mark.column
+            dash = line + self._dashes(sequence)
             if self.text[dash : dash + 1] == "-" and not self.text[line:dash].strip(" -"):
                 return dash, self._end(item)
             start = line - 1
         raise UsageError("a list is laid out in a way that cannot be changed safely", hint=_HINT)
+
+    def _dashes(self, sequence: yaml.SequenceNode) -> int:
+        """Return the column of a block's dashes."""
+        # With an anchor or a tag it begins there, on the line of its key.
+        found = _DASH.search(self.text, sequence.start_mark.index)
+        if self.text[sequence.start_mark.index] in "&!" and found is not None:
+            return found.end() - found.start()
+        return int(sequence.start_mark.column)
 
     def _end(self, node: yaml.Node) -> int:
         """Return where the line after a node's last one begins, or where the text ends."""
@@ -361,7 +369,9 @@ def _indented(text: str, column: int) -> str:
 
 
 def _column(mapping: yaml.MappingNode) -> int:
-    return int(mapping.start_mark.column)
+    # That of its first key: with an anchor or a tag it begins there, on the line above.
+    first = mapping.value[0][0] if mapping.value else mapping
+    return int(first.start_mark.column)
 
 
 def _shown(path: Path) -> str:
