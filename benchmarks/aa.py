@@ -1,13 +1,15 @@
 """Are equal arms told apart too often, and unequal ones often enough? On a real machine.
 
 ``record`` plays one long open loop on two arms of one endpoint, in blocks of 0.1 s, and
-keeps the latencies of every block in one small file a session. ``judge`` cuts the
-sessions into consecutive runs, hands each of them to the product's own functions, and
-writes benchmarks/results/aa.md.
+keeps the latencies of every block in one small file a session. With ``--apart`` each arm
+has a process of its own, and so noise of its own, which alternating order does not cancel.
+``judge`` cuts the sessions into consecutive runs, hands each of them to the product's own
+functions, and writes benchmarks/results/aa.md.
 
     python -m benchmarks.aa record --keep DIR --label quiet --minutes 20
     python -m benchmarks.aa record --keep DIR --label neighbour --minutes 20 --neighbour
     python -m benchmarks.aa record --keep DIR --label slower --minutes 10 --delay 0.01 --slower 1.06
+    python -m benchmarks.aa record --keep DIR --label apart --minutes 20 --apart
     python -m benchmarks.aa judge --keep DIR
 """
 
@@ -26,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -124,11 +126,11 @@ def record(given: argparse.Namespace) -> Path:
 
     keep, label, minutes, seed = Path(given.keep), given.label, given.minutes, given.seed
     keep.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
+    ports = [_free_port() for _ in range(2 if given.apart else 1)]
+    urls = [f"http://127.0.0.1:{port}" for port in (ports[0], ports[-1])]
     arms = [
         Arm(name, headers=(("X-Delay", f"{given.delay * times:.6f}"),), url=url)
-        for name, times in (("a", 1.0), ("b", given.slower))
+        for name, times, url in zip("ab", (1.0, given.slower), urls, strict=True)
     ]
     rounds = round(minutes * 60 / (2 * BLOCK_SECONDS))
     plan = Plan.of(
@@ -136,9 +138,11 @@ def record(given: argparse.Namespace) -> Path:
     )
     folder = Path(tempfile.mkdtemp(prefix="aa-"))
     try:
-        with _child("serve", "--port", str(port)):
-            _await(port)
-            samples: Samples = run(plan, Target(url=url), out=folder, progress=lambda _: None)
+        with ExitStack() as servers:
+            for port in ports:
+                servers.enter_context(_child("serve", "--port", str(port)))
+                _await(port)
+            samples: Samples = run(plan, Target(url=urls[0]), out=folder, progress=lambda _: None)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     kept = samples.complete_rounds()
@@ -183,6 +187,7 @@ def main() -> None:
     one.add_argument("--delay", type=float, default=0.002, help="seconds that arm a sleeps")
     one.add_argument("--slower", type=float, default=1.0, help="times that arm b sleeps longer")
     one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--apart", action="store_true", help="a server process for each arm")
     one.add_argument("--neighbour", action="store_true", help="burn processor time in bursts")
     two = commands.add_parser("judge")
     two.add_argument("--keep", type=Path, required=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,15 @@ from valkeyctl.bench.traffic.stream import Traffic
 from valkeyctl.endpoint import Endpoint
 
 FAKE_GATEWAY = (sys.executable, str(Path(__file__).with_name("fake_gateway.py")))
+
+
+@pytest.fixture
+def nothing_left_running() -> Iterator[None]:
+    """See to it that the test ends every process that it started."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+    after = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
+    assert [child.cmdline() for child in after] == []
 
 
 @pytest.fixture

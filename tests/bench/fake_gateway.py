@@ -3,9 +3,9 @@
 It takes the options of ``valkeyctl gateway serve`` and answers as the real one does, so
 that the bench package is tested by itself. How it misbehaves is set by environment:
 FAKE_STATUS (of every answer), FAKE_BODY, FAKE_DIE_AFTER (answers), FAKE_DELAY (seconds an
-origin call takes), FAKE_STALL (one pause of the whole server, at FAKE_STALL_AT seconds
-after its first request; begin and end, monotonic, go to the file FAKE_STALL_LOG),
-FAKE_NO_METRICS.
+origin call takes), FAKE_STALL (one pause of the whole server, with the first request from
+FAKE_STALL_AT seconds after its first one on; begin and end, monotonic, go to the file
+FAKE_STALL_LOG), FAKE_NO_METRICS.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class State:
         self.delay = float(os.environ.get("FAKE_DELAY", "0.002"))
         self.stall = float(os.environ.get("FAKE_STALL", "0"))
         self.stall_at = float(os.environ.get("FAKE_STALL_AT", "1"))
+        self.began = 0.0
         self.metrics = "FAKE_NO_METRICS" not in os.environ
 
     async def origin(self, body: bytes) -> bytes:
@@ -101,8 +102,12 @@ class Connection(asyncio.Protocol):
                 f'valkeyctl_origin_calls_total{{upstream="fake"}} {state.origin_calls}.0\n'
             )
             return self.send(200, text.encode())
-        if state.answers == 0 and state.stall:
-            asyncio.get_running_loop().call_later(state.stall_at, self.pause, state.stall)
+        if state.answers == 0:
+            state.began = time.monotonic()
+        # With a request at hand, so that it does not fall between two blocks of the load.
+        if state.stall and time.monotonic() - state.began >= state.stall_at:
+            length, state.stall = state.stall, 0.0
+            asyncio.get_running_loop().call_soon(self.pause, length)
         state.answers += 1
         if state.die_after and state.answers > state.die_after:
             os._exit(3)
@@ -120,12 +125,19 @@ class Connection(asyncio.Protocol):
         self.transport.write(head.encode() + body)
 
 
+async def end_with(parent: int) -> None:
+    """End this process when *parent*, which has started it, is gone, as the real one does."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody sets an event when a process ends
+        await asyncio.sleep(0.1)
+    os._exit(0)
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     options = "url host port upstream seed speedup app cache-budget ttl log-level"
     for option in options.split():
         parser.add_argument(f"--{option}", required=True)
-    parser.add_argument("--parent")
+    parser.add_argument("--parent", type=int)
     given = parser.parse_args()
     assert given.url == "-"
     assert sys.stdin.readline().startswith("redis")
@@ -135,7 +147,9 @@ async def main() -> None:
     server = await loop.create_server(
         lambda: Connection(state), given.host, int(given.port), backlog=2048
     )
-    await server.serve_forever()
+    if given.parent is None:
+        await server.serve_forever()
+    await end_with(given.parent)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,59 @@ def test_wrong_answers_prove_nothing() -> None:
     assert "Requests of arm cached failed" in said(found)
 
 
+def cut_short(folder: str, failed: Callable[[int, int], bool]) -> Samples:
+    """Return a run whose last round only arm cached played to its end."""
+    samples = run(folder=folder, failed=failed)
+    stages = tuple(one for one in samples.stages if (one.arm, one.round) != (1, 7))
+    return replace(samples, stages=stages, incomplete=True, interrupted="Ctrl-C")
+
+
+def test_errors_of_a_round_that_was_not_finished_prove_nothing_either() -> None:
+    """The figures leave that round out; it is often how a run ended."""
+    last = 8 * len(SHAPE) - 1
+    broken = cut_short("b", lambda arm, at: (arm, at) == (0, last))
+    found = compare(run(cached=9.0), broken)
+
+    assert change(found, "cached", "p50").verdict == "inconclusive"
+    assert change(found, "cached", "p50").errors == 1
+    assert found.failed == {"cached": 1}
+    assert "Requests of arm cached failed (1 in all)" in said(found)
+    assert "is better" not in said(found)
+    whole = compare(run(cached=9.0), cut_short("b", lambda _arm, _at: False))
+    assert change(whole, "cached", "p50").verdict == "better"
+
+
+def test_of_a_baseline_that_failed_nothing_is_said_whichever_is_in_the_middle() -> None:
+    """Failures may have moved which one is."""
+    broken = run(cached=5.0, folder="a2", failed=lambda arm, at: arm == at == 0)
+    found = compare(run(), broken, run(folder="a3"), run(cached=0.1, folder="b"))
+
+    assert change(found, "cached", "p50").verdict == "inconclusive"
+    assert change(found, "uncached", "p50").errors == 0
+
+
+def test_arms_that_cannot_be_compared_are_named() -> None:
+    """One that a run lacks, and one that never had a right answer."""
+    more = replace(PLAN, arms=(*PLAN.arms, Arm("new")))
+    found = compare(
+        run(folder="a", failed=lambda arm, _: arm == 1), run(plan=more, folder="b", more=(2.0,))
+    )
+
+    assert found.left_out == (
+        "Arm uncached had no right answer in a, so nothing is said of it.",
+        "a has no arm new, so nothing is said of it.",
+    )
+    assert set(found.left_out) <= set(found.sentences())
+    assert {one.arm for one in found.comparisons} == {"cached"}
+
+
+def test_a_refused_or_failed_comparison_does_not_say_that_nothing_differs() -> None:
+    """That no difference could be shown is a result, and there is none."""
+    found = compare(run(), run(folder="b", failed=lambda _arm, at: at == 0))
+
+    assert "No difference could be shown" not in said(found)
+
+
 def test_runs_that_cannot_be_compared_are_refused() -> None:
     """Open against closed, arms without a common name, one run, no repetition at all."""
     closed = run()

@@ -56,6 +56,22 @@ def test_a_url_with_a_password_is_not_repeated() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a=url:http://h/x?q=1", "has a query or a fragment"),
+        ("a=url:http://h/x#part", "has a query or a fragment"),
+        ("a=header:X:\u00e4", "printable ASCII"),
+        ("a b=env:A=b", "A-Z a-z 0-9"),
+        ("a" * 41, "1 to 40"),
+    ],
+)
+def test_what_is_wrong_with_an_arm_is_said(text: str, said: str) -> None:
+    """Not only that something is."""
+    with pytest.raises(UsageError, match=said):
+        parse_arm(text)
+
+
 def test_an_arm_with_two_urls_is_refused() -> None:
     """Nobody can say which of them was meant."""
     with pytest.raises(UsageError, match="two URLs"):
@@ -127,6 +143,20 @@ def test_secrets_of_arms_stay_out_of_json_and_repr() -> None:
     assert "hunter2" not in str(plan.to_json())
     assert "hunter2" not in repr(plan)
     assert "Authorization" in str(plan.to_json())
+
+
+def test_the_baseline_may_be_chosen_or_named_uncached() -> None:
+    """An application's own bypass is not known to us; the arm's name is."""
+    own = [Arm("cached"), Arm("uncached", headers=(("X-No-Cache", "1"),))]
+    named = Plan.of(arms=own)
+
+    assert named.baseline == "uncached"
+    assert Plan.from_json(named.to_json()).baseline == "uncached"
+    chosen = Plan.of(arms=own, against="cached")
+    assert chosen.baseline == "cached"
+    assert Plan.from_json(chosen.to_json()).baseline == "cached"
+    with pytest.raises(UsageError, match="no arm 'of' to compare with"):
+        Plan.of(arms=own, against="of")
 
 
 def test_the_masked_plan_still_knows_its_baseline() -> None:

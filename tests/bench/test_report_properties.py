@@ -150,7 +150,8 @@ def test_figures_are_those_that_a_plain_count_gives(seed: int) -> None:
             one for one in samples.stages if one.arm == number and one.round in found.phases.steady
         ]
         seconds = math.fsum(one.end - one.begin for one in played)
-        assert arm.throughput_rps == pytest.approx(len(right) / seconds if seconds else 0.0)
+        if samples.plan.load_model == "closed":  # of an open loop: test_throughput.py
+            assert arm.throughput_rps == pytest.approx(len(right) / seconds if seconds else 0.0)
         assert arm.bytes == sum(int(row["size"]) for row in right)
         assert arm.held_back == sum(int(row["queued"]) for row in mine)
         calls = [one.origin_calls for one in played]

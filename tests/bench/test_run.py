@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +38,8 @@ from valkeyctl.errors import (
 )
 from valkeyctl.ops.tls.issue import init
 
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
 QUICK = Plan.of(duration=1.0, rounds=5, users=4, warmup=0.2, requests=200)
 
 
@@ -46,13 +47,16 @@ def ignore(_: Progress) -> None:
     """Nobody watches."""
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
-    """Whatever a run does, it ends what it started."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield
-    after = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
-    assert [child.cmdline() for child in after] == []
+def test_a_plan_and_a_target_are_enough_for_a_run(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples come back, kept in a new folder among the temporary files."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    samples = run(QUICK, target)
+
+    assert samples.folder.parent == tmp_path
+    assert report(samples).samples == len(samples.rows)
 
 
 def test_a_closed_run_counts_every_request_once(target: Target, tmp_path: Path) -> None:
@@ -128,17 +132,20 @@ def test_two_arms_with_caches_do_not_feed_each_other(target: Target, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("in_flight", [10, 1000])
+@pytest.mark.parametrize(("in_flight", "rounds"), [(10, 1), (1000, 1), (1000, 20)])
 def test_a_stall_is_seen_in_full_by_an_open_loop(
-    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_flight: int
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_flight: int, rounds: int
 ) -> None:
-    """Half a second of silence: p99 is what the schedule says, however few are in flight."""
+    """Half a second of silence: p99 is what the schedule says.
+
+    However few are in flight, and however short the blocks are.
+    """
     monkeypatch.setenv("FAKE_STALL", "0.5")
     monkeypatch.setenv("FAKE_STALL_AT", "1")
     monkeypatch.setenv("FAKE_STALL_LOG", str(tmp_path / "stall"))
     monkeypatch.setenv("FAKE_DELAY", "0")
     plan = Plan.of(
-        rate=400.0, arrivals="constant", duration=3.0, rounds=1, warmup=0.2,
+        rate=400.0, arrivals="constant", duration=3.0, rounds=rounds, warmup=0.2,
         arms=[Arm("only")], max_in_flight=in_flight,
     )  # fmt: skip
 

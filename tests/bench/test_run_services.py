@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,8 @@ from valkeyctl.ops.drill.throwaway import start_for_run
 from valkeyctl.ops.keyspace.scan import Walker
 from valkeyctl.ops.serverfacts import server_facts, server_info
 
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
 OURS = Target(serve=start_for_run, server_info=server_info)
 ITEMS = Scenario(
     name="items",
@@ -49,15 +50,6 @@ ITEMS = Scenario(
     env=(("VALKEYCTL_SAMPLE_ORIGIN", "2ms"),),
 )
 SHORT = Plan(ITEMS, users=4, duration=1.0, rounds=2, warmup=0.2, requests=200)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
-    """Whatever a run does, it ends what it started."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield
-    after = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
-    assert [child.cmdline() for child in after] == []
 
 
 def ignore(_: Progress) -> None:

@@ -97,7 +97,11 @@ def parse_arm(text: str) -> Arm:
     """
     name, equals, part = text.partition("=")
     if not _NAME.fullmatch(name):
-        raise UsageError(f"the arm {text!r} has no usable name", hint=ARM_FORM)
+        raise UsageError(
+            f"the arm {text!r} has no usable name, which is 1 to 40 of A-Z a-z 0-9 . _ - and "
+            "begins with a letter or digit",
+            hint=ARM_FORM,
+        )
     if not equals or not part:
         return Arm(name)
     kind, _, rest = part.partition(":")
@@ -105,7 +109,11 @@ def parse_arm(text: str) -> Arm:
         key, colon, value = rest.partition(":")
         value = value.strip()
         if not colon or not _TOKEN.fullmatch(key) or not _printable(value):
-            raise UsageError(f"the header of arm {name!r} cannot be sent", hint=ARM_FORM)
+            raise UsageError(
+                f"the header of arm {name!r} cannot be sent: it takes a name, a colon and "
+                "printable ASCII",
+                hint=ARM_FORM,
+            )
         return Arm(name, headers=((key, value),))
     if kind == "env":
         key, equals, value = rest.partition("=")
@@ -182,7 +190,12 @@ def check_url(url: str, what: str) -> str:
         _port = parts.port
     except ValueError as error:
         raise UsageError(f"{what} cannot be read: {error}", hint=hint) from error
-    if not usable or parts.query or parts.fragment or not _printable(url) or " " in url:
+    if usable and (parts.query or parts.fragment):
+        raise UsageError(
+            f"{what} has a query or a fragment, and each request has its own path and query",
+            hint=f"{hint}; a query belongs into the path of a scenario's request",
+        )
+    if not usable or not _printable(url) or " " in url:
         raise UsageError(f"{what} is not an http or https address", hint=hint)
     return url.rstrip("/")
 

@@ -12,7 +12,7 @@ from valkeyctl.bench.samples import Samples
 # not: the same traffic drawn again is the same experiment.
 DECISIVE = (
     *("load_model", "users", "rate", "arrivals", "trace", "speedup", "max_in_flight"),
-    *("timeout", "workers", "remote_workers", "locustfile"),
+    *("timeout", "deadline", "workers", "remote_workers", "locustfile"),
 )
 _FURTHER = ("seed", "rounds", "duration", "requests", "warmup")
 _MACHINE = ("cpu", "cpu_count", "memory_bytes", "platform", "python")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from valkeyctl.bench.arm import Node
 from valkeyctl.bench.circumstances import differences, of_plans
 from valkeyctl.bench.figures.conclusion import METRIC_NAMES, figure
-from valkeyctl.bench.gatemetrics import wrong_answers
+from valkeyctl.bench.figures.sentence import short_name
 from valkeyctl.bench.measuredrun import MeasuredRun
 from valkeyctl.bench.noise import Noise, noise
 from valkeyctl.bench.plan import Plan
@@ -43,7 +43,8 @@ class Change:
         ci95: Bounds of its 95 % interval; None where the samples support none.
         floor: How many times the figure differs by noise alone; None when unknown.
         widened: *ci95* with *floor* at both ends, by which it is judged.
-        errors: Wrong answers of the arm in both runs; with any nothing is concluded.
+        errors: Wrong answers of the arm in all runs, those of rounds that were not
+            finished included; with any nothing is concluded.
         verdict: What may be said.
     """
 
@@ -77,6 +78,8 @@ class RunComparison:
         differences: What the runs did not have in common, for a person.
         refused: Why nothing may be concluded; empty when something may.
         incomplete: Why a run ended early; empty when none did.
+        failed: Arms in common with wrong answers, and how many in all runs together.
+        left_out: Of which arms nothing is said, and why.
         caveat: What no interval of such a comparison covers.
     """
 
@@ -87,6 +90,8 @@ class RunComparison:
     differences: tuple[str, ...]
     refused: str = ""
     incomplete: str = ""
+    failed: Mapping[str, int] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     caveat: str = CAVEAT
 
     def to_json(self) -> dict[str, Node]:
@@ -102,6 +107,8 @@ class RunComparison:
                 "about": self.noise.words,
             },
             "differences": list(self.differences),
+            "failed": dict(self.failed),
+            "left_out": list(self.left_out),
             "refused": self.refused or None,
             "incomplete": bool(self.incomplete),
             "incomplete_reason": self.incomplete or None,
@@ -147,14 +154,22 @@ def compare(first: Samples, *others: Samples, floor: Sequence[Samples] = ()) -> 
         )
     known = noise([*baselines, *repeats], [*baselines, *repeats, last])
     refused = next((why for run in (*baselines, last) if (why := run.refused)), "")
+    # Of whichever baseline: which of them is in the middle may be the failures' doing.
+    failed = {
+        arm: errors
+        for arm in common
+        if (errors := sum(run.failed(arm) for run in (*baselines, last)))
+    }
     changes = [
         _middle(several)
         for arm in common
         if all(run.answered(arm) for run in (*baselines, last))
         for metric in METRICS
         if last.plan.load_model == "closed" or metric != "throughput"
-        if (several := list(_changes(baselines, last, arm, metric, known, refused=refused)))
+        if (several := list(_changes(baselines, last, arm, metric, known)))
     ]
+    if refused or failed:
+        changes = [_withheld(one, failed.get(one.arm, 0), refused) for one in changes]
     incomplete = [run.folder for run in (*baselines, last) if run.samples.incomplete]
     return RunComparison(
         baselines=tuple(run.folder for run in baselines),
@@ -164,41 +179,49 @@ def compare(first: Samples, *others: Samples, floor: Sequence[Samples] = ()) -> 
         differences=tuple(_differences(baselines, last)),
         refused=refused,
         incomplete=f"{incomplete[0]} is incomplete" if incomplete else "",
+        failed=failed,
+        left_out=tuple(_left_out(baselines, last)),
     )
 
 
+def _left_out(baselines: Sequence[MeasuredRun], last: MeasuredRun) -> Iterator[str]:
+    """Yield of which arms nothing is said: those that a run lacks, or never answered in."""
+    runs = (*baselines, last)
+    for arm in dict.fromkeys(name for run in runs for name in run.measured):
+        for run in runs:
+            if arm not in run.measured:
+                yield f"{run.folder} has no arm {arm}, so nothing is said of it."
+                break
+            if not run.answered(arm):
+                yield f"Arm {arm} had no right answer in {run.folder}, so nothing is said of it."
+                break
+
+
 def _changes(
-    baselines: Sequence[MeasuredRun],
-    last: MeasuredRun,
-    arm: str,
-    metric: str,
-    known: Noise,
-    *,
-    refused: str,
+    baselines: Sequence[MeasuredRun], last: MeasuredRun, arm: str, metric: str, known: Noise
 ) -> Iterator[Change]:
     for run in baselines:
-        one = _change(run, last, arm, metric, known, refused=refused)
+        one = _change(run, last, arm, metric, known)
         # Nothing is so many times as long as a latency of 0.
         if 0 < one.ratio < math.inf:
             yield one
 
 
-def _change(
-    before: MeasuredRun, after: MeasuredRun, arm: str, metric: str, known: Noise, *, refused: str
-) -> Change:
+def _change(before: MeasuredRun, after: MeasuredRun, arm: str, metric: str, known: Noise) -> Change:
     ratio = before.times_better(after, arm, metric)
     factor = known.factor(arm, metric)
     widened = ratio.ci95
     if widened is not None and factor is not None:
         widened = (widened[0] / factor, widened[1] * factor)
-    errors = wrong_answers(before.figures(arm)) + wrong_answers(after.figures(arm))
     fewest = min(before.sampler.rounds, after.sampler.rounds)
-    verdict: Verdict = "inconclusive"
-    if not (errors or refused):
-        verdict = judge(Estimate(ratio.value, widened), fewest)
-    return Change(
-        arm, metric, before.folder, ratio.value, ratio.ci95, factor, widened, errors, verdict
-    )
+    verdict = judge(Estimate(ratio.value, widened), fewest)
+    return Change(arm, metric, before.folder, ratio.value, ratio.ci95, factor, widened, 0, verdict)
+
+
+def _withheld(one: Change, errors: int, refused: str) -> Change:
+    """Return *one* with its arm's wrong answers, and no verdict where nothing is concluded."""
+    verdict = "inconclusive" if errors or refused else one.verdict
+    return replace(one, errors=errors, verdict=verdict)
 
 
 def _middle(changes: list[Change]) -> Change:
@@ -241,6 +264,7 @@ def _document(one: Change) -> dict[str, Node]:
         "ci95": None if one.ci95 is None else list(one.ci95),
         "noise_floor": one.floor,
         "ci95_with_floor": None if one.widened is None else list(one.widened),
+        "errors": one.errors,
         "verdict": one.verdict,
     }
 
@@ -250,8 +274,9 @@ def _sentences(found: RunComparison) -> Iterator[str]:
         yield f"Nothing may be concluded: {found.refused}"
     if found.incomplete:
         yield f"Only a part was measured: {found.incomplete}."
-    for arm in dict.fromkeys(one.arm for one in found.comparisons if one.errors):
-        yield f"Requests of arm {arm} failed, so nothing is concluded of it."
+    for arm, errors in found.failed.items():
+        yield f"Requests of arm {arm} failed ({errors:,} in all), so nothing is concluded of it."
+    yield from found.left_out
     changed = [one for one in found.comparisons if one.verdict == "worse"]
     # What got worse is told in full, what got better in its headlines.
     changed += [
@@ -260,11 +285,10 @@ def _sentences(found: RunComparison) -> Iterator[str]:
     for one in changed:
         yield _change_words(one)
     if drowned := [one for one in found.comparisons if one.drowned]:
-        names = ", ".join(f"{one.arm} {one.metric}" for one in drowned)
+        names = ", ".join(f"{one.arm} {short_name(one.metric)}" for one in drowned)
         yield f"Within the noise floor, so no difference: {names}."
-    if found.comparisons and all(
-        one.verdict in {"same", "inconclusive"} for one in found.comparisons
-    ):
+    judged = () if found.refused else [one for one in found.comparisons if not one.errors]
+    if judged and all(one.verdict in {"same", "inconclusive"} for one in judged):
         yield "No difference could be shown."
     yield found.noise.words
     yield found.caveat
@@ -275,9 +299,10 @@ def _change_words(one: Change) -> str:
     times = one.ratio
     if one.verdict == "worse":
         times, low, high = 1 / times, 1 / high, 1 / low
+    noise = "" if one.floor is None else ", noise included"
     return (
         f"Arm {one.arm} is {one.verdict} by {METRIC_NAMES[one.metric]}: {figure(times)} times "
-        f"(95 % interval {figure(low)} to {figure(high)}, noise included)."
+        f"(95 % interval {figure(low)} to {figure(high)}{noise})."
     )
 
 
@@ -289,7 +314,7 @@ def rows(found: RunComparison) -> tuple[tuple[str, ...], ...]:
         *(
             (
                 one.arm,
-                one.metric,
+                short_name(one.metric),
                 figure(one.ratio),
                 interval_words(one.ci95),
                 "-" if one.floor is None else f"{(one.floor - 1) * 100:.1f} %",

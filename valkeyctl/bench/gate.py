@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from valkeyctl.bench.figures.arms import ArmFigures
@@ -160,10 +162,10 @@ class Gate:
                 f"{wrong_answers(failed[0]):,} requests of arm {failed[0].name} failed, so "
                 "nothing is claimed"
             )
-        arms = self._candidates(report)
-        if self.metric.kind == "speedup":
-            return _worst([self._speedup(report, arm) for arm in arms])
-        return _worst([self._of_arm(arm) for arm in arms])
+        decide = partial(self._speedup, report) if self.metric.kind == "speedup" else self._of_arm
+        return _worst(
+            [self._unless_hidden(report, arm, decide(arm)) for arm in self._candidates(report)]
+        )
 
     def check_change(self, arms: Sequence[str]) -> None:
         """Prove that a comparison of runs which have *arms* in common can decide this gate.
@@ -226,6 +228,15 @@ class Gate:
         estimate = self.metric.read(arm)
         return self._unknown(arm.name) if estimate is None else self._decide(arm.name, estimate)
 
+    def _unless_hidden(self, report: Report, arm: ArmFigures, verdict: Verdict) -> Verdict:
+        """Return *verdict*, but let no latency pass that blocks have kept low."""
+        timed = self.metric.kind == "speedup" or self.metric.name.endswith("_ms")
+        if verdict.outcome != "passed" or not timed or arm.name not in report.overloaded:
+            return verdict
+        return self._open(
+            f"arm {arm.name} could not keep up with its schedule, so its latencies are too low"
+        )
+
     def _unknown(self, arm: str) -> Verdict:
         return self._open(f"arm {arm} has no such figure: {self.metric.missing}")
 
@@ -239,7 +250,10 @@ class Gate:
 
     def _decide(self, arm: str, estimate: Estimate) -> Verdict:
         if estimate.ci95 is None:
-            return self._unknown(arm)
+            if not math.isfinite(estimate.value):
+                return self._unknown(arm)
+            few = "too few rounds or requests for an interval"
+            return self._open(f"arm {arm} has {figure(estimate.value)}, but {few}")
         low, high = estimate.ci95
         kept = {
             ">=": (low >= self.bound, high < self.bound),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from valkeyctl.bench.figures.arms import ArmFigures, Measured, measure
 from valkeyctl.bench.figures.phases import phases_of
 from valkeyctl.bench.figures.sender import refusal
@@ -9,6 +11,21 @@ from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.samples import Samples
 from valkeyctl.bench.statistics.intervals import Bootstrap, Estimate
 from valkeyctl.errors import NotFoundError
+
+
+def unfinished_errors(samples: Samples, arm: int | None = None) -> int:
+    """Return how many requests failed in rounds that not every arm finished.
+
+    No figure holds them, and they are often how a run ended.
+
+    Args:
+        samples: The run.
+        arm: Index of the arm; None counts them all.
+    """
+    rows = samples.rows[(samples.rows["round"] >= 0) & (samples.rows["error"] > 0)]
+    if arm is not None:
+        rows = rows[rows["arm"] == arm]
+    return int((~np.isin(rows["round"], samples.complete_rounds())).sum())
 
 
 class MeasuredRun:
@@ -57,6 +74,11 @@ class MeasuredRun:
     def figures(self, arm: str) -> ArmFigures:
         """Return what *arm* did; a KeyError when there is none."""
         return self.measured[arm].arm
+
+    def failed(self, arm: str) -> int:
+        """Return how many requests of *arm* had no right answer, in whatever round."""
+        number = [one.name for one in self.plan.arms].index(arm)
+        return self.measured[arm].arm.wrong + unfinished_errors(self.samples, number)
 
     def answered(self, arm: str) -> bool:
         """Say whether *arm* is there and had a right answer."""

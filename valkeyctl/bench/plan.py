@@ -35,6 +35,10 @@ TRACE_SPEEDUP = 60.0
 _FEWEST_ROUNDS = 5
 # A sample has one byte for its worker.
 _MOST_WORKERS = 256
+# Each takes 63 bytes on the disk, and about 200 of memory while the report is made.
+MOST_SAMPLES = 20_000_000
+# What people call the arm without a cache, where the application has its own way past it.
+_BASELINES = frozenset({"uncached", "baseline"})
 # What a scenario's name may not hold.
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -87,6 +91,7 @@ class Plan:
         max_in_flight: Most requests of the open loop on their way at one time; more
             wait in the client, and that wait counts as latency.
         timeout: Seconds of silence after which a request is an error; it is not repeated.
+        deadline: Seconds after which a request is an error even while its answer still comes.
         workers: Processes of this machine that send the load.
         remote_workers: Further ones that join from elsewhere; the run waits for them.
         locustfile: The user's own Locust users instead of the scenario's requests; always
@@ -94,6 +99,7 @@ class Plan:
         prices: What tokens cost; None says nothing of money.
         fewer_rounds: Whether fewer rounds are played where the pilot finds that answers
             take too long for so many blocks.
+        against: The arm that others are compared with; None leaves it to `baseline`.
 
     Raises:
         UsageError: A value, or a combination of them, that cannot be meant.
@@ -113,11 +119,13 @@ class Plan:
     warmup: float = 2.0
     max_in_flight: int = 200
     timeout: float = 120.0
+    deadline: float = 600.0
     workers: int = 1
     remote_workers: int = 0
     locustfile: Path | None = None
     prices: Prices | None = None
     fewer_rounds: bool = False
+    against: str | None = None
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
@@ -125,6 +133,11 @@ class Plan:
             raise UsageError("a run needs an arm", hint=ARM_FORM)
         if len(names) != len(set(names)) or len(names) > 100:
             raise UsageError("arms must be at most 100, each with a name of its own")
+        if self.against is not None and self.against not in names:
+            raise UsageError(
+                f"there is no arm {self.against!r} to compare with",
+                hint=f"Give one of: {', '.join(names)}",
+            )
         for name, value, least, most in (
             ("rounds", self.rounds, 1, 10_000),
             ("users", self.users, 1, 10_000),
@@ -134,6 +147,7 @@ class Plan:
             ("warmup", self.warmup, 0, 3600),
             ("max-in-flight", self.max_in_flight, 1, 10_000),
             ("timeout", self.timeout, 0.1, 86_400),
+            ("deadline", self.deadline, 0.1, 86_400),
             ("workers", self.workers, 0, 256),
             ("remote workers", self.remote_workers, 0, 256),
         ):
@@ -168,10 +182,23 @@ class Plan:
                 "a closed loop without a warm-up cannot tell how many requests fill its duration",
                 hint="Give a warm-up above zero, or the number of requests",
             )
-        if self.requests is not None and not self.rounds <= self.requests <= 2**32 - 1:
+        if self.requests is not None and self.requests < self.rounds:
             raise UsageError(
                 f"requests is {self.requests}, with {self.rounds} rounds",
                 hint="Give at least one request a round",
+            )
+        self._check_samples()
+
+    def _check_samples(self) -> None:
+        samples, hint = 0.0, "Give fewer --requests"
+        if self.requests is not None:
+            samples = float(self.requests * len(self.arms))
+        elif self.rate is not None:
+            samples, hint = self.rate * self.duration, "Give a lower --rate, or --duration"
+        if samples > MOST_SAMPLES:
+            raise UsageError(
+                f"the run would take {samples:,.0f} samples, and {MOST_SAMPLES:,} are the most",
+                hint=hint,
             )
 
     def _check_workers(self) -> None:
@@ -202,11 +229,19 @@ class Plan:
 
     @property
     def baseline(self) -> str:
-        """The arm that others are compared with: the only one past the cache, else the first."""
+        """The arm that others are compared with.
+
+        The one that was chosen; else the only one past the cache; else, where an application
+        has a bypass of its own, the one named so; else the first.
+        """
+        if self.against is not None:
+            return self.against
         bypassing = [arm for arm in self.arms if arm.bypasses]
         # The baseline a second time, for the noise floor, does not make it another one.
-        alike = all(arm.same_as(bypassing[0]) for arm in bypassing)
-        return bypassing[0].name if bypassing and alike else self.arms[0].name
+        if bypassing and all(arm.same_as(bypassing[0]) for arm in bypassing):
+            return bypassing[0].name
+        named = [arm.name for arm in self.arms if arm.name in _BASELINES]
+        return named[0] if named and not bypassing else self.arms[0].name
 
     @classmethod
     def of(
@@ -226,10 +261,12 @@ class Plan:
         warmup: float | None = None,
         max_in_flight: int | None = None,
         timeout: float | None = None,
+        deadline: float | None = None,
         workers: int | None = None,
         remote_workers: int | None = None,
         locustfile: Path | None = None,
         prices: Prices | None = None,
+        against: str | None = None,
     ) -> Plan:
         """Return a plan; None takes the scenario's value, or the default.
 
@@ -268,11 +305,13 @@ class Plan:
             warmup=min(5.0, max(0.5, length / 10)) if warmup is None else warmup,
             max_in_flight=200 if max_in_flight is None else max_in_flight,
             timeout=120.0 if timeout is None else timeout,
+            deadline=600.0 if deadline is None else deadline,
             workers=1 if workers is None else workers,
             remote_workers=remote_workers or 0,
             locustfile=None if locustfile is None else locustfile.absolute(),
             prices=prices,
             fewer_rounds=fewer,
+            against=against,
         )
 
     def to_json(self, *, show_secrets: bool = False) -> dict[str, Node]:
@@ -294,11 +333,13 @@ class Plan:
             "warmup": self.warmup,
             "max_in_flight": self.max_in_flight,
             "timeout": self.timeout,
+            "deadline": self.deadline,
             "workers": self.workers,
             "remote_workers": self.remote_workers,
             "locustfile": None if self.locustfile is None else str(self.locustfile),
             "prices": None if self.prices is None else asdict(self.prices),
             "fewer_rounds": self.fewer_rounds,
+            "against": self.against,
         }
 
     @classmethod

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import cast
-
-import numpy as np
 
 from valkeyctl.bench.arm import Node
 from valkeyctl.bench.figures.arms import ArmFigures, measure
@@ -20,11 +19,15 @@ from valkeyctl.bench.figures.document import (
     floor_document,
 )
 from valkeyctl.bench.figures.floor import Floor, floors
+from valkeyctl.bench.figures.headline import headline
 from valkeyctl.bench.figures.incidents import incidents
 from valkeyctl.bench.figures.phases import Phases, phases_of
 from valkeyctl.bench.figures.sender import refusal
 from valkeyctl.bench.figures.shape import ReportDocument
+from valkeyctl.bench.figures.standin import stand_in
 from valkeyctl.bench.figures.timeline import began
+from valkeyctl.bench.figures.unbroken import overloads, unbroken
+from valkeyctl.bench.measuredrun import unfinished_errors
 from valkeyctl.bench.page.words import count, interval_words
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.samples import Samples, load_samples
@@ -55,8 +58,10 @@ class Report:
             Every verdict is ``inconclusive`` then.
         arms: Figures of each arm, in the plan's order.
         comparisons: Of each other arm with the baseline.
+        overloaded: Arms that could not keep up with their schedule; see `figures.unbroken`.
         floors: What arms that were played twice say of the noise.
         phases: Which rounds were the cold start.
+        headline: What is bought, in one sentence; empty where nothing may be claimed.
         conclusion: In words, most important first.
         facts: Origin, gateways, server settings, environment, times.
         samples: How many were recorded, warm-up included.
@@ -72,8 +77,10 @@ class Report:
     refused: str
     arms: tuple[ArmFigures, ...]
     comparisons: tuple[Comparison, ...]
+    overloaded: frozenset[str]
     floors: tuple[Floor, ...]
     phases: Phases
+    headline: str
     conclusion: tuple[Sentence, ...]
     facts: Mapping[str, Node] = field(repr=False)
     samples: int
@@ -98,7 +105,7 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether anything may be claimed: no error, and not refused."""
-        wrong = any(arm.wrong for arm in self.arms) or _unfinished(self.source)
+        wrong = any(arm.wrong for arm in self.arms) or unfinished_errors(self.source)
         return not self.refused and not wrong
 
     def arm(self, name: str) -> ArmFigures:
@@ -119,6 +126,7 @@ class Report:
             "report_html": str(self.html_path),
             "report_json": str(self.json_path),
             "report_markdown": str(self.markdown_path),
+            "headline": self.headline or None,
             "conclusion": [{"kind": one.kind, "text": one.text} for one in self.conclusion],
             "arms": [arm_document(arm) for arm in self.arms],
             "comparisons": [comparison_document(one) for one in self.comparisons],
@@ -174,14 +182,20 @@ class Report:
             self.html_path: render(self),
             self.markdown_path: summary(self),
         }
-        try:
-            for path, text in texts.items():
-                path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise FolderError(
-                f"{self.folder}: the report cannot be written: {error.strerror or error}",
-                hint="The samples are kept: valkeyctl bench report DIR makes it again",
-            ) from error
+        for path, text in texts.items():
+            # Whole or not at all: a program must not read the half that a full disk took.
+            scratch = path.with_name(f"{path.name}.new")
+            try:
+                scratch.write_text(text, encoding="utf-8")
+                scratch.replace(path)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    scratch.unlink(missing_ok=True)
+                raise FolderError(
+                    f"{self.folder}: the report cannot be written: {error.strerror or error}",
+                    hint="The samples are kept. Make room, or make it writable, then: "
+                    f"valkeyctl bench report {self.folder}",
+                ) from error
         write_histograms(self.source)
 
 
@@ -205,12 +219,13 @@ def report(samples: Samples) -> Report:
     refused = next(
         (why for arm in arms if (why := refusal(arm.name, arm.sender, arm.latency_ms))), ""
     )
-    unfinished = _unfinished(samples)
+    unfinished = unfinished_errors(samples)
     if refused or unfinished:
         # Of a late generator the intervals are its own; and who began to fail is not judged
         # by what came before.
         comparisons = tuple(replace(one, verdict="inconclusive") for one in comparisons)
     noise = floors(plan, measured, bootstrap)
+    overloaded = overloads(samples)
     incomplete = _why_incomplete(samples)
     happened = Circumstances(
         rounds=len(phases.steady),
@@ -218,9 +233,11 @@ def report(samples: Samples) -> Report:
         incomplete=incomplete,
         refused=refused,
         unfinished=unfinished,
+        stand_in=stand_in(_hastened(samples), comparisons),
         miscounted=_miscounted(samples),
-        incidents=incidents(samples),
+        incidents=(*incidents(samples), *unbroken(samples, overloaded)),
     )
+    said = conclude(plan, samples.traffic, arms, comparisons, noise, happened)
     return Report(
         folder=samples.folder,
         plan=plan,
@@ -230,14 +247,34 @@ def report(samples: Samples) -> Report:
         refused=refused,
         arms=arms,
         comparisons=comparisons,
+        overloaded=frozenset(overloaded),
         floors=noise,
         phases=phases,
-        conclusion=conclude(plan, samples.traffic, arms, comparisons, noise, happened),
+        headline=_headline(plan, arms, comparisons, said, happened),
+        conclusion=said,
         facts=samples.facts,
         samples=len(samples.rows),
         began=began(samples),
         source=samples,
     )
+
+
+def _headline(
+    plan: Plan,
+    arms: Sequence[ArmFigures],
+    comparisons: Sequence[Comparison],
+    said: Sequence[Sentence],
+    happened: Circumstances,
+) -> str:
+    kinds = {one.kind for one in said}
+    if "error" in kinds:
+        return ""
+    text = headline(
+        plan, arms, comparisons, rounds=happened.rounds, incomplete=bool(happened.incomplete)
+    )
+    if text and "warning" in kinds:
+        return f"{text.removesuffix('.')}; but read the warnings first."
+    return text
 
 
 def _why_incomplete(samples: Samples) -> str:
@@ -249,9 +286,10 @@ def _why_incomplete(samples: Samples) -> str:
     return str(failure) if failure else "it was killed"
 
 
-def _unfinished(samples: Samples) -> int:
-    rows = samples.rows[(samples.rows["round"] >= 0) & (samples.rows["error"] > 0)]
-    return int((~np.isin(rows["round"], samples.complete_rounds())).sum())
+def _hastened(samples: Samples) -> float:
+    """Return how many times faster a stand-in answered than what it stands for; 1 without one."""
+    simulated = str(samples.facts.get("origin", "")).startswith("simulated")
+    return samples.plan.speedup if simulated else 1.0
 
 
 def _miscounted(samples: Samples) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from valkeyctl.bench.arm import Node, mask_url
 from valkeyctl.bench.environment import Watch, capture
 from valkeyctl.bench.load.generator import Generator, Outcome, Progress
+from valkeyctl.bench.load.room import check_room
 from valkeyctl.bench.plan import Plan, scenario_of
 from valkeyctl.bench.runfile import RUN_FILE, RUN_VERSION, claimed
 from valkeyctl.bench.services.applications import LOGS
@@ -46,7 +48,13 @@ _OUR_FILES = (
 )
 
 
-def run(plan: Plan, target: Target, *, out: Path, progress: Callable[[Progress], None]) -> Samples:
+def run(
+    plan: Plan,
+    target: Target,
+    *,
+    out: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Samples:
     """Play *plan* against *target* and return every sample of it.
 
     Starts the applications and servers that the arms need, and Locust, and ends all of
@@ -57,12 +65,13 @@ def run(plan: Plan, target: Target, *, out: Path, progress: Callable[[Progress],
     Args:
         plan: What to play.
         target: Where to.
-        out: Folder for samples, logs and, later, the report; made if absent.
-        progress: Called a few times a second, from this thread.
+        out: Folder for samples, logs and, later, the report; made if absent. None makes one
+            among the temporary files, which is the caller's to remove.
+        progress: Called a few times a second, from this thread; None tells nobody.
 
     Raises:
         MissingError: The extra ``bench`` is not installed.
-        UsageError: The trace, or an arm, cannot be used.
+        UsageError: The trace, or an arm, cannot be used; or there are too many workers.
         FolderError: *out* cannot be written, or another run writes into it, or the trace
             cannot be read.
         StartError: An application, or a throwaway server, ended or never answered.
@@ -74,14 +83,17 @@ def run(plan: Plan, target: Target, *, out: Path, progress: Callable[[Progress],
         InterruptedRunError: Stopped before anything was measured.
     """
     check_extras()
+    check_room(plan)
     from valkeyctl.bench.samples import load_samples
 
-    session = _Session(plan, target, survey(plan), out.absolute())
+    traffic = survey(plan)
+    folder = Path(tempfile.mkdtemp(prefix="valkeyctl-bench-")) if out is None else out
+    session = _Session(plan, target, traffic, folder.absolute())
     files = enough_files(plan, session.lineup.addresses)
     with claimed(session.folder), files, Interruptions() as interruptions:
         try:
             session.begin()
-            session.play(interruptions, progress)
+            session.play(interruptions, progress or _unheard)
         except KeyboardInterrupt:
             session.interrupted = interruptions.reason or "Ctrl-C"
         except ValkeyctlError as error:
@@ -98,6 +110,10 @@ def run(plan: Plan, target: Target, *, out: Path, progress: Callable[[Progress],
             hint=f"What there is lies in {session.folder}",
         )
     return samples
+
+
+def _unheard(_: Progress) -> None:
+    """Tell nobody."""
 
 
 def check_extras() -> None:
@@ -213,6 +229,7 @@ class _Session:
             if self.generator is not None:
                 ending.callback(self.generator.end)
                 self.facts["crew"] = dict(self.generator.crew) or None
+                self.facts["shortened"] = self.generator.shortened or None
             if self.disturber is not None:
                 ending.callback(self.disturber.end)
         self.facts |= self.lineup.facts()

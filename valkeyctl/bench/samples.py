@@ -26,7 +26,7 @@ class StageResult:
     Attributes:
         arm: Index in the plan.
         round: From 0.
-        size: Requests of the block.
+        size: Requests that were sent in it.
         begin: Monotonic seconds, on the samples' clock.
         end: When the last answer had arrived.
         origin_calls: Counted at the origin; None where it does not say.

@@ -39,6 +39,28 @@ def test_origin_calls_avoided_are_those_of_the_baseline_less_ours() -> None:
     assert savings.origin_share.ci95 == pytest.approx((0.5, 0.5))
 
 
+def test_what_is_avoided_is_told_for_as_many_requests() -> None:
+    """An arm that has sent some requests of its first round before, in a cold one, called less."""
+    says = [lambda index: "hit" if index % 2 else "miss", lambda _: "bypass"]
+    half, none = (
+        made_up(PRICED, [FAST, [[9.0] * 30] * 6], outcomes=[first, says[1]])
+        for first in (says[0], lambda _: "miss")
+    )
+
+    found = report(half)
+    nothing = saved(report(none))
+
+    assert saved(found).origin_calls == 120
+    share = saved(found).origin_share
+    assert share is not None
+    assert share.value == pytest.approx(0.5)
+    assert share.ci95 == pytest.approx((0.5, 0.5))
+    text = " ".join(one.text for one in found.conclusion)
+    assert "120 times by arm cached, 180 times by arm uncached: 50.0 %" in text
+    assert "fewer for as many requests" in text
+    assert nothing.origin_calls == 0
+
+
 def test_money_is_that_of_the_answers_from_the_cache() -> None:
     """120 answers of 500 and 100 tokens at 3 and 15 a million are 0.36."""
     found = half_hits(PRICED)

@@ -157,3 +157,34 @@ def test_origin_calls_are_summed_over_labels() -> None:
 
     assert origin_calls(text) == 13413
     assert origin_calls("up 1\n") is None
+
+
+def test_sizes_are_those_of_the_whole_answer() -> None:
+    """Of a long answer only the beginning is kept, and it is no shorter for that."""
+    kept = b"x" * 10
+
+    assert complaint(200, kept, Expectation(min_bytes=50, max_bytes=50), 50) is None
+    said = complaint(200, kept, Expectation(max_bytes=49), 50)
+    assert said == "wrong answer: it has more than 49 bytes"
+    said = complaint(200, kept, Expectation(min_bytes=51), 50)
+    assert said == "wrong answer: it has less than 51 bytes"
+
+
+def test_a_long_answer_is_not_called_wrong_for_what_was_not_kept() -> None:
+    """It says that it was not looked at, and not that it is no JSON."""
+    kept = b'{"ok": true, "text": "'
+    cut = f"not checked: of a longer answer only the first {len(kept)} bytes are looked at"
+
+    assert complaint(200, kept, Expectation(json=(("ok", "true"),)), 99) == cut
+    assert complaint(200, kept, Expectation(contains="end"), 99) == cut
+    assert complaint(200, kept, Expectation(contains="ok"), 99) is None
+    assert complaint(200, kept, Expectation(contains="end")) != cut
+
+
+def test_answers_with_one_beginning_are_told_apart_by_their_length() -> None:
+    """As the rest of a long one was not kept."""
+    judge = Judge()
+
+    assert judge.complaint(asked(1), 200, b"begin", 50) is None
+    assert judge.complaint(asked(1), 200, b"begin", 50) is None
+    assert judge.complaint(asked(1), 200, b"begin", 60) is not None

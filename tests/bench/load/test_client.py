@@ -33,6 +33,7 @@ from valkeyctl.bench.load.exchange import MOST_BODY, Exchange
 from valkeyctl.ops.tls.issue import init
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 MakeClient = Callable[..., Client]
 
 
@@ -41,8 +42,14 @@ def client_of() -> Iterator[MakeClient]:
     """Make clients that are closed after the test."""
     made: list[Client] = []
 
-    def make(url: str, *, timeout: float = 10.0, trust: ssl.SSLContext | None = None) -> Client:
-        made.append(Client(Address.of(url), timeout=timeout, trust=trust))
+    def make(
+        url: str,
+        *,
+        timeout: float = 10.0,
+        deadline: float = 60.0,
+        trust: ssl.SSLContext | None = None,
+    ) -> Client:
+        made.append(Client(Address.of(url), timeout=timeout, deadline=deadline, trust=trust))
         return made[-1]
 
     yield make
@@ -368,6 +375,39 @@ def test_silence_is_an_error_after_the_timeout(client_of: MakeClient) -> None:
         done = exchanges(client_of(server.url, timeout=0.5), GET)[0]
     assert (done.error, done.body) == (None, b"......")
     assert done.end - done.start >= 0.6
+
+
+@pytest.mark.parametrize("head", [STREAM, b"HTTP/1.1 200 OK\r\nX-Filler: "], ids=["body", "head"])
+def test_an_answer_without_an_end_has_one(client_of: MakeClient, head: bytes) -> None:
+    """A byte now and then is no silence; the connection is given up with the request."""
+
+    def endless(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(head)
+        while True:
+            connection.sendall(b"1\r\nx\r\n" if head == STREAM else b"x")
+            time.sleep(0.01)
+
+    with Scripted(endless, always()) as server:
+        client = client_of(server.url, deadline=0.3)
+
+        dripped, right = exchanges(client, GET, GET)
+
+        assert client.connections == 1
+    assert dripped.error == "answer not ended within 0.3 s"
+    assert 0.3 <= dripped.end - dripped.start < 1.5
+    assert right.error is None
+
+
+def test_a_stream_of_countless_pieces_takes_little_room() -> None:
+    """Only its beginning is timed; all of it is kept, and counted."""
+    exchange = Exchange(GET, lambda _: None, 0.0, bodiless=False)
+    exchange.arrivals = []
+
+    for number in range(20_000):
+        exchange.take(b"x", float(number))
+
+    assert (len(exchange.arrivals), exchange.size, len(exchange.body)) == (10_000, 20_000, 20_000)
 
 
 def test_a_stream_notes_when_each_piece_came(client_of: MakeClient) -> None:

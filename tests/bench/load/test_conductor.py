@@ -19,10 +19,13 @@ ARMS = (Arm("a"), Arm("b"))
 class NotingPlayer:
     """Plays each stage in a second by its own clock."""
 
-    def __init__(self, *, right: bool = True, scheduled: float | None = None) -> None:
+    def __init__(
+        self, *, right: bool = True, scheduled: float | None = None, held: float | None = None
+    ) -> None:
         self.asked: list[object] = []
         self._right = right
         self._scheduled = scheduled
+        self._held = held
         self._samples = 0
         self._clock = 0.0
 
@@ -33,6 +36,9 @@ class NotingPlayer:
         self.asked.append(("warm-up", arm, seconds))
         self._samples += 10
         return 100.0 if self._right else 0.0
+
+    def held(self) -> float | None:
+        return self._held
 
     def begin(self, sizes: Sequence[int]) -> None:
         self.asked.append(list(sizes))
@@ -124,6 +130,55 @@ def test_a_warm_up_without_a_right_answer_ends_the_run(tmp_path: Path) -> None:
     assert not done
     assert lines == []
     assert [message["round"] for message in told] == [WARMUP, WARMUP]
+
+
+def test_a_run_is_cut_to_what_can_be_played(tmp_path: Path) -> None:
+    """And says so: 1,000 a second of 5,000 for twice 2 s, two arms."""
+    plan = Plan.of(rate=5000.0, duration=2.0, rounds=5, warmup=0.1, arms=ARMS)
+    player = NotingPlayer(held=1000.0)
+
+    done, told, lines = conduct(tmp_path, plan, player)
+
+    assert done
+    assert sum(int(str(line["size"])) for line in lines) == 2 * 2000
+    (text,) = [str(one["text"]) for one in told if one["event"] == "shortened"]
+    assert "2,000 of 5,000 requests of each arm" in text
+
+
+def test_a_run_that_takes_too_long_ends_with_the_rounds_it_has(tmp_path: Path) -> None:
+    """Not in the middle of one, and not before a minute or four times what was asked for."""
+    plan = Plan.of(users=4, duration=20.0, rounds=10, warmup=0.1, arms=ARMS)
+    player = NotingPlayer()
+    told: list[dict[str, Node]] = []
+    moments = iter([1000.0, 1079.0, 1081.0])
+    orders = Orders(plan, ("http://a", "http://b"), "", tmp_path, 0)
+
+    done = Conductor(
+        orders,
+        player,
+        lambda _: None,
+        lambda **message: told.append(message),
+        clock=lambda: next(moments),
+    ).conduct()
+
+    lines = (tmp_path / "stages.jsonl").read_text().splitlines()
+    (text,) = [str(one["text"]) for one in told if one["event"] == "shortened"]
+    assert done
+    assert [json.loads(line)["round"] for line in lines] == [0, 0, 1, 1]
+    assert text == ("The run had taken 81 s where 20 s were asked for, so it ended after round 2.")
+
+
+def test_a_run_of_so_many_requests_takes_as_long_as_it_takes(tmp_path: Path) -> None:
+    """Nobody has said how long it may."""
+    plan = Plan.of(users=4, requests=20, rounds=2, warmup=0.1, arms=ARMS)
+    moments = iter([0.0, 1e6, 2e6])
+    orders = Orders(plan, ("http://a", "http://b"), "", tmp_path, 0)
+
+    Conductor(
+        orders, NotingPlayer(), lambda _: None, lambda **_: None, clock=lambda: next(moments)
+    ).conduct()
+
+    assert len((tmp_path / "stages.jsonl").read_text().splitlines()) == 4
 
 
 def test_a_server_that_counts_from_zero_again_tells_nothing(tmp_path: Path) -> None:

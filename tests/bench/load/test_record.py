@@ -87,7 +87,11 @@ def test_error_texts_stay_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "outcome"),
-    [(None, "none"), ("hit", "hit"), (" MISS ", "miss"), ("TCP_HIT", "other")],
+    [
+        *((None, "none"), ("hit", "hit"), (" MISS ", "miss"), ("TCP_HIT", "other"), ("", "other")),
+        # A content delivery network says which of its caches it was, or names them in a row.
+        *(("Hit from cloudfront", "hit"), ("MISS, HIT", "hit"), ("HIT,MISS", "miss")),
+    ],
 )
 def test_the_outcome_is_what_the_answer_says(header: str | None, outcome: str) -> None:
     """A word of somebody else's is kept apart, not guessed at."""

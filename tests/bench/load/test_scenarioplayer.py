@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,28 @@ def test_every_request_of_a_stage_is_a_sample_on_disk(
     assert (kept["end"] > kept["start"]).all()
     assert len(totals.counted) == 200
     assert set(totals.counted) == {(1, "GET", 2, None), (1, "POST", 2, None)}
+
+
+def test_a_stage_goes_on_for_no_longer_than_its_run_was_to_take(player_of: MakePlayer) -> None:
+    """By its duration; where the number of requests was asked for, all that was due is sent."""
+
+    def slow(connection: socket.socket) -> None:
+        while request(connection):
+            time.sleep(0.004)
+            connection.sendall(REPLY)
+
+    plan = replace(PLAN, rate=5000.0, max_in_flight=1, duration=0.1)
+    sent = []
+    for one in (plan, replace(plan, requests=120, rounds=2)):
+        with Scripted(slow) as server:
+            player = player_of(one, server.url)
+            player.begin([20, 100])
+            player.prepare(Stage(0, 0, 20))
+            sent.append(player.play(Stage(0, 0, 20)).requests)
+
+    assert sent[0] is not None
+    assert 20 <= sent[0] < 80
+    assert sent[1] == 120
 
 
 def test_an_open_stage_tells_its_cost_and_its_lateness(

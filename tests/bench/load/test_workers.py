@@ -44,6 +44,8 @@ from valkeyctl.errors import (
     UsageError,
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
 TOKEN = "a token for the tests"
 QUICK = Plan.of(duration=1.0, rounds=5, users=6, warmup=0.2, requests=200, workers=2)
 BODY = b'{"choices": [{"message": {"content": "right"}}]}'
@@ -53,15 +55,6 @@ ARMS = [Arm("a"), Arm("b")]
 
 def ignore(_: Progress | Work) -> None:
     """Nobody watches."""
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
-    """Whatever a run does, it ends what it started."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield
-    after = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
-    assert [child.cmdline() for child in after] == []
 
 
 def children(module: str) -> Iterator[psutil.Process]:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from valkeyctl.bench.page.axes import WIDTH, Axis, even_marks, legend, log_marks, number
+from valkeyctl.bench.page.axes import WIDTH, Axis, apart, even_marks, legend, log_marks, number
 from valkeyctl.bench.page.plots import Line, Mark, curve, latency_by_share, outcomes
 
 MEMORY = Axis("memory (MiB)", log=True)
@@ -103,3 +103,10 @@ def test_numbers_have_no_exponent() -> None:
     assert [number(v) for v in (0, 0.00001, 0.5, 12.34, 1234567)] == [
         *("0", "0.00001", "0.5", "12.3", "1,234,567")
     ]
+
+
+def test_marks_that_would_run_into_each_other_are_left_out() -> None:
+    """The rounder one stays; 1, where nothing differs, above all."""
+    marks = [(10.0, "0.8"), (25.0, "0.9"), (38.0, "1"), (120.0, "2"), (200.0, "3"), (215.0, "4")]
+
+    assert apart(marks) == [(10.0, "0.8"), (38.0, "1"), (120.0, "2"), (200.0, "3"), (215.0, "4")]

@@ -11,11 +11,11 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.bench.page.test_browser import STANDARDS, opened, too_wide
 from tests.bench.sweep.test_sweep import played
 from valkeyctl.bench.sweep.accesses import from_keys
+from valkeyctl.bench.sweep.bends import bends
 from valkeyctl.bench.sweep.curve import miss_ratio_curve
 from valkeyctl.bench.sweep.curvereport import HTML_FILE
 from valkeyctl.bench.sweep.curvereport import write as write_curve
 from valkeyctl.bench.sweep.entrymemory import EntryMemory
-from valkeyctl.bench.sweep.sweepreport import bends
 from valkeyctl.bench.sweep.sweepreport import write as write_sweep
 
 if TYPE_CHECKING:

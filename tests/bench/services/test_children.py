@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.bench.conftest import gone
 from valkeyctl.bench.environment import command_line
-from valkeyctl.bench.services.children import Child, Interruptions
+from valkeyctl.bench.services.children import Child, Interruptions, end_all
 from valkeyctl.errors import StartError
 
 PARENT = (
@@ -56,6 +57,17 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert stubborn.status == -signal.SIGKILL
 
 
+def test_many_that_ignore_sigterm_have_one_grace_together(tmp_path: Path) -> None:
+    """Not each its own: a hundred workers would take minutes to end."""
+    many = [child(STUBBORN, tmp_path / f"log-{number}") for number in range(3)]
+    begin = time.monotonic()
+
+    end_all(many, grace=1.0)
+
+    assert [one.status for one in many] == [-signal.SIGKILL] * 3
+    assert 1.0 <= time.monotonic() - begin < 2.5
+
+
 def test_one_that_has_ended_keeps_its_number_until_it_is_ended(tmp_path: Path) -> None:
     """Else `end` could kill a group of somebody else's that was given the number since."""
     ended = Child(
@@ -66,6 +78,20 @@ def test_one_that_has_ended_keeps_its_number_until_it_is_ended(tmp_path: Path) -
     assert psutil.Process(ended.process.pid).status() == psutil.STATUS_ZOMBIE
     ended.end()
     assert ended.status == 7
+
+
+def test_without_waitid_an_ended_child_leaves_no_log_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There its status is asked away before it is ended."""
+    monkeypatch.delattr(os, "waitid")
+    log = tmp_path / "asked-away"
+    ended = Child([sys.executable, "-c", ""], log=log, environment=os.environ)
+
+    assert ended.wait(20) == 0
+    ended.end()
+
+    assert f"log-{log.stem}" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_paused_child_ends_in_its_grace(tmp_path: Path) -> None:

@@ -140,6 +140,20 @@ def test_where_the_time_of_a_block_is_known_the_fault_comes_by_the_clock() -> No
     assert faults[0].log == ["inflict", "mend"]
 
 
+def test_in_an_open_loop_what_was_sent_ahead_brings_no_fault_forward() -> None:
+    """Samples beyond those of the blocks so far may be of an arm's next one."""
+    faults = Faults()
+    plan = Plan.of(rounds=ROUNDS, rate=100.0)
+    scenario = replace(plan.scenario, during=Disturbance("kill", 0.5))
+    one = Disturber(replace(plan, scenario=scenario), faults)
+
+    one.observe("cached", MIDDLE, 400 + SIZE, TOTAL, 3600.0)
+
+    assert not faults[0].inflicted.wait(0.1)
+    one.end()
+    assert faults[0].log == []
+
+
 def test_a_run_that_ends_in_the_middle_of_a_fault_undoes_it() -> None:
     """Ending is quiet, and waits until nothing is in force."""
     faults = Faults()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
 import pytest
 
 from tests.bench.conftest import FAKE_GATEWAY
@@ -24,17 +23,10 @@ from valkeyctl.errors import StartError, UnreachableError, UsageError
 from valkeyctl.ops.drill.throwaway import RunServer, start_for_run
 from valkeyctl.ops.serverfacts import server_info
 
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
 OURS = Target(serve=start_for_run, server_info=server_info, command=FAKE_GATEWAY)
 SMALL, LARGE = (("maxmemory", "5mb"),), (("maxmemory", "9mb"),)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
-    """Whatever a line-up does, it ends what it started."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield
-    after = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
-    assert [child.cmdline() for child in after] == []
 
 
 def lineup(folder: Path, target: Target, *arms: Arm, during: Disturbance | None = None) -> Lineup:

@@ -17,6 +17,7 @@ from valkeyctl.bench.statistics.intervals import (
     Series,
     judge,
     percentile,
+    rank,
 )
 
 
@@ -41,6 +42,14 @@ def pair(
 def test_a_percentile_is_a_value_that_was_observed(q: float, expected: float) -> None:
     """Nearest rank of 1..20, also where q * n is a whole number that floats miss."""
     assert percentile(np.arange(1.0, 21.0), q) == expected
+
+
+def test_a_rank_is_whole_where_floats_miss_it() -> None:
+    """0.07 * 100 is 7.000000000000001 in floats; a quantile of 0 or of nothing has no rank."""
+    assert [rank(100, q) for q in (0.07, 0.071, 1.0)] == [6, 7, 99]
+    for count, q in ((0, 0.5), (5, 0.0), (5, 1.01)):
+        with pytest.raises(ValueError, match="no rank"):
+            rank(count, q)
 
 
 def test_an_empty_series_has_no_percentile() -> None:
@@ -73,6 +82,35 @@ def test_the_other_metrics_are_weighted_by_requests_and_seconds() -> None:
     assert series.evaluate("mean", once)[0] == 4.0
     assert series.evaluate("throughput", once)[0] == 0.75
     assert series.evaluate("hit_ratio", once)[0] == pytest.approx(1 / 3)
+
+
+def test_how_a_quantile_varies_is_seen_one_standard_error_to_either_side_of_its_rank() -> None:
+    """Of 1..100 the error of the rank is 3 at p90 and 5 at the median; ranks end at 1 and n."""
+    hundred = Series([np.arange(100.0, 50.0, -1), np.arange(1.0, 51.0)], [1.0] * 2)
+    sixty = Series([np.arange(1.0, 61.0)], [1.0])
+    once = np.ones((1, 2))
+
+    assert hundred.smooth("p90", once)[0] == pytest.approx(math.sqrt(87 * 93))
+    assert hundred.smooth("p50", once)[0] == pytest.approx(math.sqrt(45 * 55))
+    assert hundred.smooth("mean", once)[0] == pytest.approx(50.5)
+    assert sixty.smooth("p99", np.ones((1, 1)))[0] == pytest.approx(math.sqrt(59 * 60))
+
+
+def test_rounds_are_kept_in_ascending_order() -> None:
+    """Percentiles of single rounds are read from them."""
+    assert Series([np.array([3.0, 1.0, 2.0])], [1.0]).rounds[0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_few_blocks_are_resampled_in_every_way_and_many_in_1999() -> None:
+    """Up to ten blocks chance has no part; never is a resample empty."""
+    every = Bootstrap(5, 1)._subsets(5)
+
+    assert len({tuple(row) for row in every.tolist()}) == len(every) == 31
+    assert (Bootstrap(10, 1)._subsets(10) == Bootstrap(10, 2)._subsets(10)).all()
+    for seed in range(5):
+        some = Bootstrap(11, seed)._subsets(11)
+        assert some.shape == (1999, 11)
+        assert some.sum(axis=1).min() >= 1
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -129,6 +167,7 @@ def test_a_true_difference_lies_in_the_interval_and_is_found() -> None:
         ((0.5, 0.949), 10, "worse"),
         ((0.949, 1.04), 10, "inconclusive"),
         ((1.2, 1.5), 4, "inconclusive"),
+        ((1.2, 1.5), 5, "better"),
         (None, 10, "inconclusive"),
     ],
 )
@@ -145,7 +184,8 @@ def test_a_difference_must_lie_beyond_the_noise_floor() -> None:
 
     assert judge(shown, 10) == judge(shown, 10, floor=0.03) == "better"
     assert judge(shown, 10, floor=0.05) == "inconclusive"
-    assert judge(Estimate(0.8, (0.7, 0.96)), 10, floor=0.05) == "inconclusive"
+    assert judge(Estimate(0.8, (0.7, 0.953)), 10, floor=0.05) == "inconclusive"
+    assert judge(Estimate(0.8, (0.7, 0.952)), 10, floor=0.05) == "worse"
 
 
 def test_five_rounds_give_the_range_of_what_they_show() -> None:
@@ -166,16 +206,18 @@ def test_what_lasts_over_rounds_is_resampled_in_blocks() -> None:
     quick = rng.standard_normal(60)
     slow = np.sin(np.arange(60) / 6)
 
-    def ratio(levels: Floats) -> Estimate:
-        arms = [[np.array([math.exp(level)]) for level in one] for one in (levels, 0 * levels)]
-        first, second = (Series(one, [1.0] * 60) for one in arms)
+    def ratio(one: Floats, other: Floats) -> Estimate:
+        arms = [[np.array([math.exp(level)]) for level in levels] for levels in (one, other)]
+        first, second = (Series(blocks, [1.0] * 60) for blocks in arms)
         return Bootstrap(60, 1).ratio(first, second, "mean")
 
-    white, wave = ratio(0.1 * quick / quick.std()), ratio(0.1 * slow / slow.std())
+    quick, slow, even = 0.1 * quick / quick.std(), 0.1 * slow / slow.std(), np.zeros(60)
+    white, wave, mirrored = ratio(quick, even), ratio(slow, even), ratio(even, slow)
 
     assert white.ci95 is not None and wave.ci95 is not None
     assert (white.blocks, white.autocorrelation) == (60, 0.0)
     assert wave.blocks == 5
+    assert mirrored.ci95 == pytest.approx((1 / wave.ci95[1], 1 / wave.ci95[0]))
     assert wave.ci95[1] / wave.ci95[0] - 1 > 3 * (white.ci95[1] / white.ci95[0] - 1)
 
 
@@ -194,6 +236,38 @@ def test_runs_that_are_no_pairs_have_an_interval_of_both_widths() -> None:
     assert forward.ci95 == pytest.approx((1 / back.ci95[1], 1 / back.ci95[0]))
     assert forward.ci95[1] / forward.ci95[0] > alone.ci95[1] / alone.ci95[0]
     assert forward.blocks == 12
+
+
+def test_the_interval_of_two_runs_adds_what_moves_the_ratio_the_same_way() -> None:
+    """Up: the upper one high, or the lower one low; of a throughput the new run is upper."""
+    rng = np.random.default_rng(8)
+    runs = [
+        Series(list(np.exp(0.2 * rng.standard_normal((12, 40)))), np.exp(wide * noise).tolist())
+        for wide, noise in zip((0.1, 0.4), rng.standard_exponential((2, 12)), strict=True)
+    ]
+    samplers = Bootstrap(12, 1), Bootstrap(12, 2)
+
+    for metric, upper in (("p90", 0), ("throughput", 1)):
+        found = samplers[0].unpaired_ratio(runs[0], runs[1], samplers[1], metric)
+        alone = [one.of(run, metric) for one, run in zip(samplers, runs, strict=True)]
+        above, under = alone[upper], alone[1 - upper]
+        assert found.ci95 is not None and above.ci95 is not None and under.ci95 is not None
+        down = math.hypot(
+            math.log(above.ci95[0] / above.value), math.log(under.ci95[1] / under.value)
+        )
+        assert found.value == pytest.approx(above.value / under.value)
+        assert found.ci95[0] == pytest.approx(found.value * math.exp(-down))
+
+
+def test_a_run_is_as_much_too_short_as_the_worse_of_two() -> None:
+    """The runs of a comparison are judged apart."""
+    climbing = [np.exp(np.full(20, 0.1 * place)) for place in range(40)]
+    quiet = Series([np.array([1.0, 2.0, 4.0])] * 40, [1.0] * 40)
+    slow = Series(climbing, [1.0] * 40)
+
+    found = Bootstrap(40, 1).unpaired_ratio(quiet, slow, Bootstrap(40, 2), "mean")
+
+    assert found.longer == Bootstrap(40, 2).of(slow, "mean").longer > 5
 
 
 @given(
@@ -262,6 +336,9 @@ def test_a_quantile_that_is_the_maximum_has_no_interval() -> None:
     assert Bootstrap(10, 1).ratio(first, second, "p999").ci95 is None
     assert Bootstrap(10, 1).ratio(first, second, "p99").ci95 is not None
     assert Bootstrap(10, 1).of(first, "p999").ci95 is None
+    fewer, _ = pair(np.random.default_rng(1), 10, requests=45)
+    assert Bootstrap(10, 1).of(fewer, "p99").ci95 is None
+    assert Bootstrap(10, 1).ratio(first, fewer, "p99").ci95 is None
 
 
 def test_a_hit_ratio_of_zero_has_an_interval_within_bounds() -> None:
@@ -272,3 +349,15 @@ def test_a_hit_ratio_of_zero_has_an_interval_within_bounds() -> None:
     assert Bootstrap(5, 1).of(series, "hit_ratio").ci95 == (0.0, 0.0)
     low, high = Bootstrap(5, 1).of(mixed, "hit_ratio").ci95 or (-1, 2)
     assert (low, high > 0.2) == (0.0, True)
+
+
+def test_a_hit_ratio_that_could_be_anything_has_no_interval() -> None:
+    """From 0 to 1 is no information: a cache that fills until the end of the run."""
+    climbing = [(10 * place, 400) for place in range(40)]
+    series = Series([np.array([1.0])] * 40, [1.0] * 40, climbing)
+
+    found = Bootstrap(40, 1).of(series, "hit_ratio")
+
+    assert (found.ci95, found.blocks) == (None, 0)
+    assert found.value == pytest.approx(0.4875)
+    assert found.longer > 5

@@ -29,6 +29,26 @@ def test_equal_arms_that_differ_are_no_clean_floor() -> None:
     assert not found.clean
 
 
+def test_a_pair_without_an_interval_sets_the_floor_by_its_ratio() -> None:
+    """In either direction; a bound of 0 has no logarithm and is left out."""
+    for alone in (Estimate(1.1, None), Estimate(1 / 1.1, None), Estimate(1.1, (0.0, 1.05))):
+        found = noise_floor([alone])
+
+        assert found is not None
+        assert found.change == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("ci95", "clean"), [((1.0, 1.2), True), ((1.001, 1.2), False)])
+def test_an_interval_that_ends_at_no_difference_holds_it(
+    ci95: tuple[float, float], clean: bool
+) -> None:
+    """The bounds belong to the interval, as in the verdicts."""
+    found = noise_floor([Estimate(1.1, ci95)])
+
+    assert found is not None
+    assert found.clean == clean
+
+
 @pytest.mark.parametrize("pairs", [5, 12, 40])
 def test_many_pairs_predict_the_next_one(pairs: int) -> None:
     """In 95 % of 2,000 cases, to two points, the next pair lies below the floor."""
@@ -41,6 +61,15 @@ def test_many_pairs_predict_the_next_one(pairs: int) -> None:
         below += abs(row[-1]) <= math.log1p(found.change)
 
     assert 0.93 <= below / 2000 <= 0.97
+
+
+@pytest.mark.parametrize(("pairs", "t"), [(5, 2.571), (10, 2.228), (30, 2.042)])
+def test_the_floor_of_many_pairs_is_a_quantile_of_student(pairs: int, t: float) -> None:
+    """As tables have it, times the root mean square of what the pairs differ by."""
+    found = noise_floor([Estimate(math.exp((-1) ** place * 0.03), None) for place in range(pairs)])
+
+    assert found is not None
+    assert math.log1p(found.change) == pytest.approx(t * 0.03, rel=0.01)
 
 
 @pytest.mark.parametrize("value", [0.0, math.inf, math.nan])

@@ -13,9 +13,11 @@ import pytest
 from tests.bench.conftest import mooncake
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.sweep.accesses import from_keys, from_scenario, from_trace
+from valkeyctl.bench.traffic.scenario import Sizes
 from valkeyctl.bench.traffic.scenariofile import load_scenario
 from valkeyctl.bench.traffic.stream import stream
 from valkeyctl.errors import UsageError
+from valkeyctl.sample.origin import body_of
 
 
 def test_requests_of_a_trace_are_one_access_each(tmp_path: Path) -> None:
@@ -82,6 +84,87 @@ def test_a_scenario_is_asked_for_what_a_run_asks_for(name: str) -> None:
     found = from_scenario(load_scenario(name), requests=500, seed=7)
 
     assert found.keys.tolist() == [numbered.setdefault(key, len(numbered)) for key in asked]
+
+
+@pytest.mark.parametrize("name", ["api", "eviction", "stampede"])
+def test_items_of_the_sample_application_have_the_size_that_a_run_gives_them(name: str) -> None:
+    """To the byte: what the application answers to the run's own requests."""
+    plan = Plan.of(scenario=name, seed=7)
+    answers: dict[int, int] = {}
+    for request in islice(stream(plan), 300):
+        key, _, size = request.path.removeprefix("/items/").partition("?bytes=")
+        answers.setdefault(request.key, len(body_of(key, int(size))))
+
+    found = from_scenario(load_scenario(name), requests=300, seed=7)
+
+    assert found.values.tolist() == list(answers.values())
+    assert found.assumed == ""
+
+
+def test_answers_of_a_scenario_have_each_their_own_length() -> None:
+    """As long as the run tells the simulated LLM; what a token takes is assumed, and said."""
+    plan = Plan.of(scenario="llm-chat", seed=7)
+    tokens: dict[int, int] = {}
+    for request in islice(stream(plan), 300):
+        tokens.setdefault(request.key, int(dict(request.headers)["X-Simulate-Output-Tokens"]))
+
+    found = from_scenario(load_scenario("llm-chat"), requests=300, seed=7)
+
+    assert found.values.tolist() == [400 + 4 * one for one in tokens.values()]
+    assert "4 bytes a token" in found.assumed
+
+
+def test_an_application_of_the_user_is_taken_to_store_the_size_that_it_is_asked_for() -> None:
+    """The only size of the scenario that is no number of tokens; it is said."""
+    scenario = replace(
+        load_scenario("api"), application="none", sizes={"length": Sizes(500.0, 0.0, 500)}
+    )
+
+    found = from_scenario(scenario, requests=100)
+
+    assert set(found.values.tolist()) == {500}
+    assert "the scenario's length says" in found.assumed
+
+
+def test_a_scenario_without_sizes_says_what_was_taken() -> None:
+    """A KiB; nothing is known."""
+    scenario = replace(load_scenario("api"), application="none", sizes={})
+
+    found = from_scenario(scenario, requests=100)
+
+    assert set(found.values.tolist()) == {1024}
+    assert "each value takes 1024 bytes" in found.assumed
+
+
+def test_a_size_that_is_given_is_taken() -> None:
+    """For all values, and nothing is assumed."""
+    found = from_scenario(load_scenario("api"), requests=100, value=10)
+
+    assert (set(found.values.tolist()), found.assumed) == ({10}, "")
+
+
+def test_keys_of_a_trace_bring_their_sizes(tmp_path: Path) -> None:
+    """Into a scenario that asks for them; where the trace says none, it is drawn."""
+    path = tmp_path / "t.csv"
+    path.write_text("key,size\na,100\nb,200\na,100\n")
+    scenario = load_scenario("api")
+    keys = replace(scenario.keys, popularity="trace", trace=str(path), count=0, once=0.0)
+
+    found = from_scenario(replace(scenario, keys=keys), requests=100)
+
+    assert found.keys.tolist() == [0, 1, 0]
+    assert found.values.tolist() == [len(body_of("a", 100)), len(body_of("b", 200))]
+
+
+def test_a_key_whose_size_changes_is_said(tmp_path: Path) -> None:
+    """A cache would hold the first one until it is evicted."""
+    path = tmp_path / "t.csv"
+    path.write_text("key,size\na,10\na,20\nb,5\n")
+
+    found = from_trace(path)
+
+    assert found.values.tolist() == [10, 5]
+    assert "the first size of each of 1 key with several sizes" in found.assumed
 
 
 def test_kinds_of_requests_are_cached_apart() -> None:

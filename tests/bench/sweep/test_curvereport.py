@@ -56,7 +56,16 @@ def test_the_knee_is_said_with_what_is_possible() -> None:
     found = curve_of(from_keys([n % 2000 for n in range(8000)]))
 
     assert "4 MiB gives 75.0% of the 75.0% that are possible" in words(found)
+    assert "Smaller sizes were not looked at" not in words(found)
     assert rows(found)[1][0] == "4 MiB *"
+
+
+def test_a_knee_at_the_smallest_size_may_lie_lower() -> None:
+    """Nobody looked there, so it is said."""
+    found = curve_of(from_keys([n % 20 for n in range(800)]))
+
+    assert "2 MiB gives 97.5%" in words(found)
+    assert "Smaller sizes were not looked at." in words(found)
 
 
 def test_a_curve_that_still_climbs_says_so() -> None:

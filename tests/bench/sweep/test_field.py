@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from valkeyctl.bench.arm import parse_arm
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.sweep.field import Field, Step, parse_values, steps
 from valkeyctl.errors import UsageError
@@ -41,30 +42,51 @@ def test_a_policy_of_the_scenario_stays() -> None:
     assert dict(step.plan.arms[0].server) == {"maxmemory": "2097152"}
 
 
-def test_ttl_of_the_sample_application_is_arms_of_one_run() -> None:
-    """By its variable."""
-    (step,) = planned("ttl", "500ms", "1m")
+def test_a_ttl_has_runs_of_its_own() -> None:
+    """Entries age while other arms play; exact for the sample application, by its variable."""
+    found = planned("ttl", "500ms", "30d", passes=1)
 
-    assert [arm.env for arm in step.plan.arms] == [
-        (("VALKEYCTL_SAMPLE_TTL", "0.5"),),
-        (("VALKEYCTL_SAMPLE_TTL", "60"),),
+    assert [step.ttl for step in found] == [0.5, 2_592_000, 0.5]
+    assert [dict(step.plan.scenario.env)["VALKEYCTL_SAMPLE_TTL"] for step in found] == [
+        "0.5",
+        "2592000",
+        "0.5",
     ]
 
 
-def test_ttl_of_the_gateway_takes_a_run_for_each() -> None:
-    """It has no variable for it, only the option of all arms."""
-    found = planned("ttl", "1s", "1m", scenario="llm-chat", passes=1)
+def test_the_ttl_of_the_gateway_is_an_option() -> None:
+    """It has no variable for it."""
+    found = planned("ttl", "1s", "1m", scenario="llm-chat", passes=2)
 
-    assert [step.ttl for step in found] == [1.0, 60.0]
+    assert [step.ttl for step in found] == [1.0, 60.0, 60.0, 1.0]
+    assert not found[0].plan.scenario.env
+
+
+def test_an_arm_that_sets_the_ttl_is_refused() -> None:
+    """It would win over the sweep."""
+    plan = Plan.of(scenario="api", arms=[parse_arm("a=env:VALKEYCTL_SAMPLE_TTL=1s")])
+
+    with pytest.raises(UsageError, match="arm 'a' sets VALKEYCTL_SAMPLE_TTL"):
+        steps("ttl", parse_values("ttl", ["1s", "2s"]), plan)
 
 
 def test_rates_go_up_and_down_in_turn() -> None:
     """What drifts meets low and high values alike; the time is shared."""
-    found = planned("rate", "10", "20", "40", passes=3)
+    found = planned("rate", "10", "20", "40", passes=2)
 
-    assert [step.plan.rate for step in found] == [10, 20, 40, 40, 20, 10, 10, 20, 40]
-    assert {round(step.plan.duration, 3) for step in found} == {4.444}
-    assert len({step.name for step in found}) == 9
+    assert [step.plan.rate for step in found] == [10, 20, 40, 40, 20, 10]
+    assert {round(step.plan.duration, 3) for step in found} == {6.667}
+    assert len({step.name for step in found}) == 6
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_the_first_value_is_played_last(passes: int) -> None:
+    """Beginning and end of the sweep can be compared."""
+    found = planned("rate", "10", "20", passes=passes)
+
+    assert found[0].plan.rate == found[-1].plan.rate == 10
+    assert len(found) == 2 * passes + 1
+    assert len({step.name for step in found}) == len(found)
 
 
 def test_users_are_a_closed_loop() -> None:
@@ -74,6 +96,7 @@ def test_users_are_a_closed_loop() -> None:
     assert [(step.plan.users, step.plan.load_model) for step in found] == [
         (1, "closed"),
         (8, "closed"),
+        (1, "closed"),
     ]
 
 
@@ -82,7 +105,15 @@ def test_size_sets_a_size_of_the_scenario() -> None:
     found = planned("size", "1Ki", "64Ki", passes=1)
 
     sizes = [step.plan.scenario.sizes["size"] for step in found]
-    assert [(one.median, one.sigma) for one in sizes] == [(1024, 0.0), (65_536, 0.0)]
+    assert [(one.median, one.sigma) for one in sizes] == [(1024, 0), (65_536, 0), (1024, 0)]
+
+
+def test_an_item_that_the_sample_application_does_not_have_is_refused() -> None:
+    """Before anything starts; an application of the user's may have it."""
+    with pytest.raises(UsageError, match="at most 1Mi"):
+        planned("size", "1Ki", "2Mi")
+
+    assert planned("size", "1Ki", "2Mi", url="http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +138,8 @@ def test_the_ttl_of_a_foreign_application_cannot_be_set() -> None:
 @pytest.mark.parametrize(
     ("field", "texts", "message"),
     [
-        ("memory", ["8Mi"], "a sweep of 1 values"),
+        ("memory", ["8Mi"], "has 2 to 20 values, and 1 was given"),
+        ("users", [str(n) for n in range(1, 51)], "and 50 were given"),
         ("memory", ["16Mi", "8Mi"], "do not ascend: 16Mi, then 8Mi"),
         ("memory", ["8Mx", "16Mi"], "is not a size"),
         ("memory", ["8", "16Mi"], "memory is 8"),

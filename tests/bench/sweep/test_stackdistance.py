@@ -48,8 +48,9 @@ def test_a_first_access_is_never_a_hit() -> None:
 def test_a_million_accesses_take_seconds() -> None:
     """Not the twenty of a Fenwick tree in Python; a second on an idle machine."""
     keys = np.random.default_rng(1).integers(0, 200_000, 1_000_000)
-    began = time.perf_counter()
+    began = time.process_time()
 
     stack_distances(keys, np.full(200_000, 1000))
 
-    assert time.perf_counter() - began < 8
+    # Of the processor: on a busy machine the clock on the wall tells nothing.
+    assert time.process_time() - began < 8

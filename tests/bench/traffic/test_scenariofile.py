@@ -49,6 +49,15 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
+def test_a_scenario_without_a_name_is_called_as_its_file(tmp_path: Path) -> None:
+    """What it asks, and of how many keys, is all that has to be said."""
+    short = load_scenario(
+        written(tmp_path, "keys: {count: 5}\nrequests: [{name: item, path: /items}]\n")
+    )
+
+    assert (short.name, short.about) == ("mine", "")
+
+
 def test_a_scenario_of_the_users_is_read_from_a_file(tmp_path: Path) -> None:
     """A new scenario is a YAML file; words such as on are texts there."""
     one = load_scenario(written(tmp_path, GOOD))
@@ -85,7 +94,7 @@ def change(old: str, new: str) -> str:
         (change("name: mine", "name: a b"), r":1: name 'a b' must be letters"),
         (change("rate: 50", "rate: 50\n  users: 4"), r":17: load\.users is of a closed loop"),
         (change("about:", "abuot:"), r":2: abuot is unknown; did you mean about\?"),
-        ("about: x\nkeys: {count: 1}\nrequests: []\n", r"yaml:1: name is missing"),
+        ("about: x\n", r"yaml:1: requests is missing, and so is keys"),
         (change("keys: {count: 5}", "keys: {}"), r":3: keys\.count is missing"),
         (change("count: 5", "count: 0"), r":3: keys\.count must be a whole number from 1"),
         (change("count: 5", "count: 9000000000"), r"from 1 to 1,000,000,000"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.bench.conftest import Copy
 from tests.cli.bench.test_run import cases
 from tests.cli.conftest import Run
+from valkeyctl.bench.samples import DTYPE
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,22 @@ def test_a_change_is_gated_like_a_run(
         "the comparison": "passed",
         f"gate {gate}": wanted,
     }
+
+
+def test_wrong_answers_end_a_comparison_as_they_end_a_run(ctl: Run, copy: Copy, home: Path) -> None:
+    """With 1, and a failed case, unless a gate says how many are right."""
+    first, broken = str(copy("a")), copy("b")
+    rows = np.fromfile(broken / "samples.bin", DTYPE)
+    rows["error"][np.flatnonzero((rows["round"] >= 0) & (rows["arm"] == 0))[-1]] = 1
+    rows.tofile(broken / "samples.bin")
+    (broken / "errors.jsonl").write_text('"HTTP 500"\n')
+
+    done = ctl("bench", "compare", first, str(broken), "--junit", "j.xml", "-o", "json")
+
+    assert (done.status, done.data["failed"]) == (1, {"cached": 1})
+    assert cases((home / "j.xml").read_text())["answers of arm cached"] == "failure"
+    bounded = ctl("bench", "compare", first, str(broken), "--gate", "errors<=1")
+    assert bounded.status == 0, bounded.err
 
 
 def test_what_may_be_said_comes_first(ctl: Run, copy: Copy) -> None:

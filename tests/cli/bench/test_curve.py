@@ -35,6 +35,40 @@ def test_a_person_sees_one_sentence_and_a_table(ctl: Run, home: Path) -> None:
     assert (home / "found/curve.json").exists()
 
 
+def test_a_scenario_brings_its_own_sizes(ctl: Run) -> None:
+    """Of its items and keys, to the byte; nothing is assumed of them."""
+    done = ctl("bench", "curve", "4Mi", "--scenario", "api", "--requests", "2000", "-o", "json")
+
+    memory = done.data["memory"]
+    assert isinstance(memory, dict)
+    assert done.data["assumed"] is None
+    assert memory["key_bytes"] == len("bench-1a2b3c4d-1:items:999")
+    # A median of 2 KiB, log-normal, so a mean of 3.4 KiB and some rounding.
+    assert 3000 < memory["mean_entry_bytes"] < 5000
+
+
+def test_memory_for_less_than_an_entry_answers_almost_nothing(ctl: Run) -> None:
+    """Beside what the server itself takes; the sizes may be as many as one likes."""
+    sizes = ("1021Ki", *(f"{number}Mi" for number in range(2, 51)))
+
+    done = ctl("bench", "curve", *sizes, "--scenario", "api", "--requests", "1000", "-o", "json")
+
+    points = done.data["points"]
+    assert isinstance(points, list)
+    assert (done.status, len(points)) == (0, 50)
+    assert points[0]["hit_ratio"] < 0.1 < points[1]["hit_ratio"]
+
+
+def test_an_empty_trace_is_said(ctl: Run, home: Path) -> None:
+    """A header alone is no request."""
+    (home / "t.csv").write_text("key,size\n")
+
+    done = ctl("bench", "curve", "--trace", "t.csv", "-o", "json")
+
+    assert (done.status, done.error["code"]) == (2, "usage")
+    assert "holds no request" in done.error["message"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

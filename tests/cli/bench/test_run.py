@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -57,6 +58,25 @@ def test_every_gate_and_arm_is_a_case_for_ci(recorded: Recorded) -> None:
     }
 
 
+def test_the_times_of_the_cases_add_up_to_the_run(recorded: Recorded) -> None:
+    """A CI server adds them; each arm has the time that its own blocks took."""
+    run = json.loads((recorded.folder / "run.json").read_text())
+    lines = (recorded.folder / "stages.jsonl").read_text().splitlines()
+    stages = [json.loads(line) for line in lines]
+    began, ended = (datetime.fromisoformat(run["facts"][key]) for key in ("started", "ended"))
+
+    root = ET.fromstring(recorded.junit)  # noqa: S314 - our own text
+
+    times = {case.get("name"): float(case.get("time", "")) for case in root.iter("testcase")}
+    assert times["answers of arm cached"] == pytest.approx(
+        sum(one["end"] - one["begin"] for one in stages if one["arm"] == 0), abs=0.001
+    )
+    assert times["gate errors<=0"] == 0
+    whole = max((ended - began).total_seconds(), sum(one["end"] - one["begin"] for one in stages))
+    assert sum(times.values()) == pytest.approx(whole, abs=0.01)
+    assert float(root.get("time", "")) == pytest.approx(whole, abs=0.01)
+
+
 def test_the_text_for_a_pull_request_is_where_it_was_asked_for(recorded: Recorded) -> None:
     """The same as in the folder."""
     assert "cached" in recorded.markdown
@@ -104,6 +124,7 @@ def test_a_dry_run_names_what_would_be_started(ctl: Run) -> None:
         (("--price-in", "-1", "--price-out", "1"), "price of input"),
         (("--locustfile", "l.py", "--scenario", "api"), "locustfile"),
         (("--timeout", "soon"), "--timeout"),
+        (("--duration", ""), "--duration"),
         (("--warmup", "soon"), "--warmup"),
         (("--workers", "-1"), "workers is -1"),
         (("--gate", "money_saved>=1"), "no price"),
@@ -150,6 +171,27 @@ def test_a_target_that_is_down_leaves_a_junit_file(ctl: Run, home: Path) -> None
         "the run": "error",
         "gate p99_speedup>=2": "error",
     }
+
+
+def test_the_junit_file_may_lie_in_the_folder_that_the_run_makes(ctl: Run, home: Path) -> None:
+    """Though a run whose target is down never makes it."""
+    target = f"http://127.0.0.1:{free_port()}"
+
+    done = ctl("bench", *SCENARIO, "--target", target, "--out", "out", "--junit", "out/j.xml")
+
+    assert done.status == 3
+    assert cases((home / "out" / "j.xml").read_text()) == {"the run": "error"}
+
+
+def test_who_has_nothing_deployed_is_told_to_deploy(ctl: Run, profile: Path) -> None:
+    """The first command of a newcomer; with a URL it is the URL that is wrong."""
+    bare = ctl("bench", "-p", str(profile), "-o", "json")
+    named = ctl("bench", "--url", f"redis://127.0.0.1:{free_port()}", "-o", "json")
+
+    assert (bare.status, named.status) == (3, 3)
+    assert bare.error["message"].startswith("there is no cache to measure: ")
+    assert bare.error["hint"] == f"Deploy it first: valkeyctl deploy -p {profile}"
+    assert "Deploy it first" not in named.error["hint"]
 
 
 class _Uncounted(http.server.BaseHTTPRequestHandler):

@@ -24,9 +24,10 @@ from valkeyctl.bench.figures.savings import Savings, Spent, break_even, save, sp
 from valkeyctl.bench.figures.sender import Sender, sender
 from valkeyctl.bench.figures.spread import Spread, curve, spread
 from valkeyctl.bench.figures.streamed import streamed_estimates
+from valkeyctl.bench.figures.throughput import answering_seconds
 from valkeyctl.bench.figures.timeline import Moment, timeline
 from valkeyctl.bench.figures.tokens import Tokens, tokens
-from valkeyctl.bench.samples import Samples, StageResult
+from valkeyctl.bench.samples import Samples
 from valkeyctl.bench.statistics.intervals import (
     QUANTILES,
     Bootstrap,
@@ -53,7 +54,7 @@ class ArmFigures:
             no origin call of its own. None where the target does not say, and where the
             traffic does not say which prompts are equal.
         origin_calls: Counted at the origin.
-        throughput_rps: Right answers per second of its rounds.
+        throughput_rps: Right answers per second; see `throughput.answering_seconds`.
         bytes: Of the bodies of right answers.
         latency_ms: From the intended start to the whole answer; None without a right one.
         ttft_ms: The same to the first token; None where answers do not stream.
@@ -104,6 +105,12 @@ class ArmFigures:
     def sent(self) -> int:
         """Requests, those of the cold start included."""
         return self.requests + (self.cold.requests if self.cold else 0)
+
+    @property
+    def past_cache(self) -> bool:
+        """Whether no answer came by the cache: its requests ask for that, or all answers say so."""
+        right = self.requests - self.errors
+        return self.bypasses or (right > 0 and self.outcomes.bypassed == right)
 
     @property
     def hits(self) -> int | None:
@@ -186,7 +193,9 @@ def _measure(samples: Samples, number: int, phases: Phases, bootstrap: Bootstrap
     rows = mine[np.isin(mine["round"], rounds)]
     right = rows[rows["error"] == 0]
     played = [stages[one] for one in rounds]
-    bracket, on_time = _bracket(right, rounds, played, scheduled=plan.load_model == "open")
+    opened = plan.load_model == "open"
+    took = answering_seconds(rows, rounds, played, scheduled=opened)
+    bracket, on_time = _bracket(right, rounds, took, scheduled=opened)
     series = bracket.due
     counted = outcomes(right)
     identified = counted.told and samples.traffic.has_identity
@@ -216,9 +225,7 @@ def _measure(samples: Samples, number: int, phases: Phases, bootstrap: Bootstrap
         kinds=by_kind(rows, [one.name for one in plan.scenario.requests], identified=identified),
         savings=None,
         cold=cold_start(cold, [stages[one] for one in phases.cold], identified=identified),
-        sender=sender(
-            rows, played, workers, scheduled=plan.load_model == "open", on_time_ms=on_time
-        ),
+        sender=sender(rows, played, workers, scheduled=opened, on_time_ms=on_time),
         held_back=int(rows["queued"].sum(dtype=np.int64)),
         medians_ms=tuple(percentile(v, 0.5) if len(v) else None for v in series.rounds),
         curve=curve(series.pooled, min(_CURVE_POINTS, max(20, _ALL_CURVES // len(plan.arms)))),
@@ -229,10 +236,9 @@ def _measure(samples: Samples, number: int, phases: Phases, bootstrap: Bootstrap
 
 
 def _bracket(
-    right: Rows, rounds: Sequence[int], stages: Sequence[StageResult], *, scheduled: bool
+    right: Rows, rounds: Sequence[int], seconds: Sequence[float], *, scheduled: bool
 ) -> tuple[Bracket, Spread | None]:
     """Return the latencies of *right* answers, and what they would be of a punctual sender."""
-    seconds = [stage.end - stage.begin for stage in stages]
     due = series_of(right, rounds, seconds)
     if not scheduled:
         return Bracket(due), None
@@ -257,7 +263,7 @@ def series_of(right: Rows, rounds: Sequence[int], seconds: Sequence[float]) -> S
     Args:
         right: Samples of one arm, without errors.
         rounds: Which rounds, ascending.
-        seconds: Length of each of them.
+        seconds: In which the answers of each came.
     """
     places = np.searchsorted(rounds, right["round"])
     order = np.argsort(places, kind="stable")
@@ -290,5 +296,6 @@ def _with_savings(
             # Only an arm past the cache says what an answer takes without it.
             (theirs.n, theirs.mean) if theirs and baseline.arm.bypasses else (0, 0.0),
         ),
+        times=one.arm.requests / baseline.arm.requests if baseline.arm.requests else 1.0,
     )
     return replace(one, arm=replace(one.arm, savings=savings))

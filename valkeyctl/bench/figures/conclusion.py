@@ -4,46 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from valkeyctl.bench.figures.arms import ArmFigures
 from valkeyctl.bench.figures.comparison import Comparison
 from valkeyctl.bench.figures.floor import Floor
 from valkeyctl.bench.figures.phases import Phases
+from valkeyctl.bench.figures.savings import money_text
+from valkeyctl.bench.figures.sentence import METRIC_NAMES, Kind, Sentence, figure
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.statistics.intervals import LEAST_ROUNDS, SAME_MARGIN, Estimate
+from valkeyctl.bench.statistics.verdicts import too_slow
 from valkeyctl.bench.traffic.stream import Traffic
 
-Kind = Literal["error", "warning", "result", "note"]
+__all__ = ["METRIC_NAMES", "Circumstances", "Kind", "Sentence", "conclude", "figure"]
 
 _ALMOST_NOTHING = 0.02
 _LITTLE = 0.10
 _BUSY = 0.9
 _LATE_MS, _LATE_SHARE = 1.0, 0.1
-METRIC_NAMES = {
-    "p50": "median latency",
-    "p90": "p90 latency",
-    "p95": "p95 latency",
-    "p99": "p99 latency",
-    "p999": "p99.9 latency",
-    "mean": "mean latency",
-    "throughput": "throughput",
-}
 _HEADLINES = ("p50", "p99", "throughput")
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One sentence of the conclusion.
-
-    Attributes:
-        kind: ``error``: nothing may be concluded; ``warning``: read the figures with
-            care; ``result``; ``note``: how to read them.
-        text: The sentence.
-    """
-
-    kind: Kind
-    text: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +35,7 @@ class Circumstances:
         incomplete: Why the run ended early; empty when it did not.
         refused: Why its figures are the load generator's own; empty when they are not.
         unfinished: Requests without a right answer in rounds that not every arm finished.
+        stand_in: What a simulated origin does to the figures, said already.
         miscounted: Requests that Locust counted beyond the samples, below zero for fewer.
         incidents: What happened to the cache's servers, said already.
     """
@@ -65,6 +45,7 @@ class Circumstances:
     incomplete: str = ""
     refused: str = ""
     unfinished: int = 0
+    stand_in: tuple[Sentence, ...] = ()
     miscounted: int = 0
     incidents: tuple[Sentence, ...] = ()
 
@@ -97,6 +78,7 @@ def conclude(
         *happened.incidents,
         *_cache_use(plan, traffic, arms),
         *_speed(plan, comparisons, clean=clean, rounds=happened.rounds),
+        *happened.stand_in,
         *(_noise(floors) if clean else ()),
         *(_worth(arms) if clean else ()),
         *(() if happened.refused else _lateness(arms)),
@@ -177,6 +159,14 @@ def _cache_use(plan: Plan, traffic: Traffic, arms: Sequence[ArmFigures]) -> Iter
     for arm in arms:
         if arm.bypasses or arm.hit_ratio is None:
             continue
+        if arm.past_cache:
+            if all(other.past_cache for other in arms):
+                yield Sentence(
+                    "warning",
+                    f"All answers of arm {arm.name} passed the cache by, as they say themselves "
+                    "(X-Cache: bypass): what it buys was not measured.",
+                )
+            continue
         # The ratio is of right answers; the failures have a sentence of their own.
         asked = "right answers" if arm.errors else "requests"
         text = (
@@ -195,6 +185,8 @@ def _cache_use(plan: Plan, traffic: Traffic, arms: Sequence[ArmFigures]) -> Iter
         if arm.origin_calls is not None and plain.origin_calls is not None:
             saved = arm.savings.origin_share if arm.savings else None
             fewer = f": {_percent(saved)} fewer" if saved is not None else ""
+            if fewer and arm.requests != plain.requests:
+                fewer += " for as many requests"
             yield Sentence(
                 "result",
                 f"The origin was called {arm.origin_calls:,} times by arm {arm.name}, "
@@ -215,21 +207,23 @@ def _speed(
     for one in comparisons:
         # What got worse elsewhere in the distribution is not left out for being no headline.
         hidden = one.verdict == "worse" and one.candidate not in said_worse
-        if one.ci95 is not None and (one.metric in _HEADLINES or hidden):
-            yield Sentence("result", _words(one, one.ci95))
+        if one.metric in _HEADLINES or hidden:
+            yield Sentence("result", _words(one))
 
 
-def _words(one: Comparison, ci95: tuple[float, float]) -> str:
-    name = METRIC_NAMES[one.metric]
+def _words(one: Comparison) -> str:
+    name, ci95 = METRIC_NAMES[one.metric], one.ci95
+    arms = f"arms {one.candidate} and {one.baseline}"
+    slow = "" if one.needed is None else f"; {too_slow(one.needed)}"
+    if ci95 is None:
+        return f"By {name}, too little was measured to tell {arms} apart{slow}."
     bounds = f"(95 % interval {figure(ci95[0])} to {figure(ci95[1])})"
     if one.verdict == "same":
-        arms = f"arms {one.candidate} and {one.baseline}"
         return f"By {name}, {arms} are the same within {SAME_MARGIN * 100:g} % {bounds}."
     if one.verdict == "inconclusive":
-        arms = f"arms {one.candidate} and {one.baseline}"
         seen = one.detectable
         limit = "" if seen is None else f"; one {_above(seen)} would have been"
-        return f"By {name}, no difference between {arms} could be shown {bounds}{limit}."
+        return f"By {name}, no difference between {arms} could be shown {bounds}{limit}{slow}."
     faster, slower, ratio = one.candidate, one.baseline, one.ratio
     if one.verdict == "worse":
         faster, slower, ratio = slower, faster, 1 / ratio
@@ -314,7 +308,7 @@ def _worth(arms: Sequence[ArmFigures]) -> Iterator[Sentence]:
             name = saved.prices.currency
             yield Sentence(
                 "result",
-                f"Answers from the cache saved arm {arm.name} {saved.money:,.4g} {name}, "
+                f"Answers from the cache saved arm {arm.name} {money_text(saved.money, name)}, "
                 f"{_percent(saved.money_share)} of what its tokens cost at "
                 f"{saved.prices.input:g} {name} for a million tokens of prompts and "
                 f"{saved.prices.output:g} {name} for a million of answers.",
@@ -382,12 +376,3 @@ def _reading(plan: Plan, traffic: Traffic) -> Iterator[Sentence]:
             f"The trace holds {traffic.distinct:,} different prompts in {traffic.requests:,} "
             "requests; an exact-match cache without bounds answers the difference.",
         )
-
-
-def figure(value: float) -> str:
-    """Return *value* for a person: three digits, without an exponent."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""What happened to the cache's servers meanwhile: faults made on purpose, and evictions."""
+"""What happened meanwhile: a run that ended early, faults made on purpose, and evictions."""
 
 from __future__ import annotations
 
@@ -22,8 +22,17 @@ _FAULTS = {
 
 
 def incidents(samples: Samples) -> tuple[Sentence, ...]:
-    """Return what clients felt of each fault, and which servers evicted."""
-    return (*_faults(samples), *_evictions(samples.facts))
+    """Return what was not played or not seen, what faults did, and which servers evicted."""
+    return (
+        *_shortened(samples.facts),
+        *_faults(samples),
+        *_evictions(samples.facts),
+    )
+
+
+def _shortened(facts: Mapping[str, Node]) -> Iterator[Sentence]:
+    if text := facts.get("shortened"):
+        yield Sentence("warning", str(text))
 
 
 def _faults(samples: Samples) -> Iterator[Sentence]:

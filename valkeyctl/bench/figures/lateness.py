@@ -83,11 +83,13 @@ def matters(due: Spread | None, left: Spread | None) -> bool:
 
 def spanning(one: Estimate, other: Estimate) -> Estimate:
     """Return *one* with an interval that holds both theirs; without one where either has none."""
+    longer = max(one.longer, other.longer)
     if one.ci95 is None or other.ci95 is None:
-        return Estimate(one.value, None)
+        return Estimate(one.value, None, longer=longer)
     return Estimate(
         one.value,
         (min(one.ci95[0], other.ci95[0]), max(one.ci95[1], other.ci95[1])),
         min(one.blocks, other.blocks),
         max(one.autocorrelation, other.autocorrelation),
+        longer,
     )

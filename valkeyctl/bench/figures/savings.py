@@ -36,8 +36,9 @@ class Savings:
     """What an arm saves; a share is of what it would have cost without the cache.
 
     Attributes:
-        origin_calls: Calls that the baseline made and this arm did not, in the same
-            requests; below zero it made more. None where a side does not count them.
+        origin_calls: Calls that the baseline made and this arm did not, for as many
+            requests as this arm's; below zero it made more. None where a side does not
+            count them.
         origin_share: Share of the baseline's calls, with its interval.
         tokens: Tokens of prompts and answers that came from the cache; None where answers
             do not say.
@@ -90,14 +91,27 @@ def save(
     prices: Prices | None,
     bootstrap: Bootstrap,
     break_even: float | None,
+    *,
+    times: float = 1.0,
 ) -> Savings:
-    """Return what an arm saves over its rounds, against the baseline's same rounds."""
-    ours, theirs = _known(calls), _known(baseline_calls)
-    avoided = sum(theirs) - sum(ours) if ours and theirs else None
+    """Return what an arm saves over its rounds, against the baseline's same rounds.
+
+    Args:
+        rounds: What its answers cost.
+        calls: To the origin, in each round.
+        baseline_calls: The same of the baseline.
+        prices: Of tokens; None says nothing of money.
+        bootstrap: Resamples of the rounds.
+        break_even: As `break_even` returns it.
+        times: How many times as many requests it sent in these rounds as the baseline,
+            which may have sent some of them in a round before.
+    """
+    ours, theirs = _known(calls), [times * call for call in _known(baseline_calls)]
+    avoided = round(sum(theirs)) - sum(ours) if ours and theirs else None
     origin_share = None
     # An arm that called more has no share that it saved.
     if avoided is not None and avoided >= 0 and sum(theirs) > 0:
-        pairs = [(float(t - o), float(t)) for o, t in zip(ours, theirs, strict=True)]
+        pairs = [(t - o, t) for o, t in zip(ours, theirs, strict=True)]
         origin_share = share(pairs, bootstrap)
     told = any(one.tokens for one in rounds)
     money = math.fsum(one.cost_saved for one in rounds) if prices and told else None
@@ -147,6 +161,12 @@ def break_even(
     if misses[1] <= baseline[1]:
         return 0.0
     return (misses[1] - baseline[1]) / (misses[1] - hits[1])
+
+
+def money_text(amount: float, currency: str) -> str:
+    """Return *amount* for a person: hundredths from 1 on, and three digits below it."""
+    digits = f"{amount:,.2f}" if abs(amount) >= 1 else f"{amount:.3g}"
+    return f"{digits} {currency}"
 
 
 def _known(calls: list[int | None]) -> list[int]:

@@ -93,7 +93,10 @@ class SavingsDocument(TypedDict):
     """What an arm saves against the baseline."""
 
     origin_calls: Annotated[
-        int | None, Field(description="Calls that the baseline made and this arm did not.")
+        int | None,
+        Field(
+            description="Calls that as many requests of the baseline made, and this arm did not."
+        ),
     ]
     origin_share: ShareDocument | None
     tokens: Told
@@ -236,6 +239,9 @@ class ReportDocument(TypedDict):
     report_html: str
     report_json: str
     report_markdown: str
+    headline: Annotated[
+        str | None, Field(description="What is bought; null where nothing may be claimed.")
+    ]
     conclusion: list[SentenceDocument]
     arms: list[ArmDocument]
     comparisons: list[ComparisonDocument]

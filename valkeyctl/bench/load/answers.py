@@ -40,14 +40,26 @@ class Judge:
         self._most = most
         self._first: dict[tuple[int, int], bytes] = {}
 
-    def complaint(self, request: Request, status: int, body: bytes) -> str | None:
-        """Return what is wrong with the answer to *request*; None if it is right."""
+    def complaint(
+        self, request: Request, status: int, body: bytes, size: int | None = None
+    ) -> str | None:
+        """Return what is wrong with the answer to *request*; None if it is right.
+
+        Args:
+            request: Which says what it expects.
+            status: HTTP status.
+            body: Of the answer, or its beginning.
+            size: Bytes of the whole body; None where *body* is all of it.
+        """
         expect = request.expect
-        said = complaint(status, body, expect)
+        said = complaint(status, body, expect, size)
         if said is not None or not expect.same_for_key:
             return said
         key = (request.kind, request.key)
-        digest = blake2b(body, digest_size=8).digest()
+        hashed = blake2b(body, digest_size=8)
+        # Of answers with one beginning, the length may tell them apart.
+        hashed.update(b"%d" % (len(body) if size is None else size))
+        digest = hashed.digest()
         first = self._first.get(key)
         if first is None:
             if len(self._first) < self._most:
@@ -56,25 +68,33 @@ class Judge:
         return None if first == digest else "wrong answer: not the first one for its key"
 
 
-def complaint(status: int, body: bytes, expect: Expectation) -> str | None:
+def complaint(status: int, body: bytes, expect: Expectation, size: int | None = None) -> str | None:
     """Return what is wrong with an answer, the same words for the same fault; None if right.
 
     Args:
         status: HTTP status.
-        body: Of the answer.
+        body: Of the answer, or its beginning.
         expect: What a right answer is; with nothing in it any status from 200 to 299.
             ``same_for_key`` takes a `Judge`.
+        size: Bytes of the whole body; None where *body* is all of it.
     """
     if not (status in expect.status if expect.status else 200 <= status < 300):
         return f"HTTP {status}{_reason(body)}"
-    return _of_the_body(body, expect) if expect.of_the_body else None
-
-
-def _of_the_body(body: bytes, expect: Expectation) -> str | None:
-    if len(body) < expect.min_bytes:
+    if not expect.of_the_body:
+        return None
+    whole = len(body) if size is None else size
+    if whole < expect.min_bytes:
         return f"wrong answer: it has less than {expect.min_bytes} bytes"
-    if expect.max_bytes is not None and len(body) > expect.max_bytes:
+    if expect.max_bytes is not None and whole > expect.max_bytes:
         return f"wrong answer: it has more than {expect.max_bytes} bytes"
+    said = _of_the_content(body, expect)
+    if said is None or len(body) == whole:
+        return said
+    # What was looked for may stand in the part that was not kept.
+    return f"not checked: of a longer answer only the first {len(body):,} bytes are looked at"
+
+
+def _of_the_content(body: bytes, expect: Expectation) -> str | None:
     if expect.contains and expect.contains.encode() not in body:
         return f"wrong answer: it does not hold {expect.said or expect.contains}"
     if expect.matches:

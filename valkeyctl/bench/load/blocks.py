@@ -14,6 +14,10 @@ _OPEN_PILOT_USERS = 8
 # these two would be most of it.
 _ANSWERS_A_BLOCK = 4
 _FEWEST_ROUNDS = 5
+# As often as it was asked for, a run may take its duration by what the pilot says.
+_STRETCH = 2.0
+# More than any process of this kind has sent, for a pilot that says nothing.
+_MOST_A_SECOND = 50_000.0
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,36 @@ def rounds_that_fit(rates: Sequence[float], duration: float, rounds: int, users:
     """
     seconds_a_round = _ANSWERS_A_BLOCK * users * sum(1 / rate for rate in rates)
     return min(rounds, max(_FEWEST_ROUNDS, int(duration / seconds_a_round)))
+
+
+def requests_that_fit(
+    plan: Plan, rates: Sequence[float], held: float | None, rounds: int
+) -> int | None:
+    """Return the most requests of each arm that an open loop can play in bounded time.
+
+    A schedule that nobody can keep would be worked off for hours. By what the generator has
+    the processor time for, the run fits into twice its duration; by what the target may do
+    at best, each of its rounds does.
+
+    Args:
+        plan: Its rate and duration.
+        rates: Right answers per second that the pilot had in each arm; 0 where it had none,
+            empty without a pilot.
+        held: Requests per second that the generator has the processor time for; None where
+            nobody knows.
+        rounds: How many are played.
+
+    Returns:
+        At least one a round; None where the plan says itself how many there are.
+    """
+    if plan.rate is None or plan.requests is not None:
+        return None
+    arms, processes = len(plan.arms), max(1, plan.workers + plan.remote_workers)
+    longest = _STRETCH * plan.duration
+    fit = longest * (held or _MOST_A_SECOND * processes) / arms
+    users = min(processes * _OPEN_PILOT_USERS, plan.max_in_flight)
+    # As many answers at one time as there are places in flight, each as quick as the pilot's.
+    a_request = sum(users / rate / plan.max_in_flight for rate in rates if rate)
+    if a_request:
+        fit = min(fit, rounds * longest / a_request)
+    return max(rounds, int(fit))

@@ -6,11 +6,11 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from valkeyctl.bench.load.surroundings import child_environment, command_of
 from valkeyctl.errors import ToolError, UsageError
 
 _DEADLINE = 60.0
@@ -52,10 +52,9 @@ def inspect(file: Path) -> Inspected:
     with os.fdopen(pipe, "rb") as answer:
         try:
             done = subprocess.run(
-                [
-                    *(sys.executable, "-m", "valkeyctl.bench.load.locustcheck"),
-                    *(str(file.absolute()), str(theirs)),
-                ],
+                command_of("valkeyctl.bench.load.locustcheck", str(file.absolute()), str(theirs)),
+                # As in the run, for which it is checked.
+                env=child_environment({}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

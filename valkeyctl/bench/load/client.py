@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import time
@@ -31,14 +32,22 @@ class Client:
         address: Where the server is; its name is looked up once, with the first request.
         timeout: Seconds without a byte in either direction after which a request is an
             error; also the longest that a connection may take to be made.
+        deadline: Seconds after which a request is an error whatever comes, so that an
+            answer without an end has one.
         trust: Context for TLS; None trusts what the system trusts.
     """
 
     def __init__(
-        self, address: Address, *, timeout: float, trust: ssl.SSLContext | None = None
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        deadline: float = math.inf,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._address = address
         self._timeout = timeout
+        self._deadline = deadline
         self._hub = gevent.get_hub()
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -46,7 +55,7 @@ class Client:
         self._waiting: list[Exchange] | None = None
         self._closed = False
         self._tls = (trust or _trusting()) if address.tls else None
-        every = min(1.0, timeout / 10)
+        every = min(1.0, timeout / 10, deadline / 10)
         # One look at all of them now and then costs less than a timer for each request.
         self._sweeper = self._hub.loop.timer(every, every, ref=False)
         self._sweeper.start(self._sweep)
@@ -156,10 +165,23 @@ class Client:
                 self._carry(exchange)
 
     def _sweep(self) -> None:
-        limit = _clock() - self._timeout
-        silent = [one for one in self._busy if one.active < limit]
-        for connection in silent:
-            connection.fail(f"no answer within {self._timeout:g} s")
+        now = _clock()
+        silent, begun = now - self._timeout, now - self._deadline
+        overdue = [
+            (one, text)
+            for one in self._busy
+            if (text := self._complaint(one, silent, begun)) is not None
+        ]
+        for connection, text in overdue:
+            connection.fail(text)
+
+    def _complaint(self, one: Connection, silent: float, begun: float) -> str | None:
+        """Return why *one* has taken too long; *silent* and *begun* are the latest moments."""
+        if one.active < silent:
+            return f"no answer within {self._timeout:g} s"
+        if one.exchange is not None and one.exchange.start < begun:
+            return f"answer not ended within {self._deadline:g} s"
+        return None
 
 
 def _trusting() -> ssl.SSLContext:

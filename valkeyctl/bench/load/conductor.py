@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from valkeyctl.bench.load.blocks import (
     block_size,
     cut,
     pilot_users,
+    requests_that_fit,
     rounds_that_fit,
     stages,
 )
@@ -20,6 +22,10 @@ from valkeyctl.bench.load.orders import Orders
 from valkeyctl.bench.load.player import Player
 from valkeyctl.bench.load.record import STAGES_FILE
 from valkeyctl.bench.traffic.stream import survey
+
+# How many times its duration a run may take before it ends with the rounds it has; and how
+# long any run may.
+_LIMIT, _LEAST_LIMIT = 4.0, 60.0
 
 
 class Tell(Protocol):
@@ -37,6 +43,7 @@ class Conductor:
         player: Plays a stage.
         origin: Returns what the server of an arm has counted as calls to its origin.
         tell: Tells the parent; see `Orders.progress_fd`.
+        clock: Seconds that only grow.
     """
 
     def __init__(
@@ -45,12 +52,15 @@ class Conductor:
         player: Player,
         origin: Callable[[int], int | None],
         tell: Tell,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._orders = orders
         self._plan = orders.plan
         self._player = player
         self._origin = origin
         self._tell = tell
+        self._clock = clock
         # Of a request in each arm, by the last stage that was played there.
         self._seconds = [0.0] * len(orders.plan.arms)
 
@@ -66,13 +76,44 @@ class Conductor:
         # locustfile, whose users decide themselves, may be without a pilot.
         usable = [rate or 1.0 for rate in rates] or [1.0] * len(plan.arms)
         rounds = self._rounds(usable) if rates else plan.rounds
-        sizes = cut(self._requests(usable, rounds), rounds)
+        requests = self._requests(usable, rounds)
+        fit = requests_that_fit(plan, rates, self._player.held(), rounds)
+        if fit is not None and fit < requests:
+            self._tell(
+                event="shortened",
+                text=f"At {plan.rate:,.0f} requests a second the run would have taken far longer "
+                f"than {plan.duration:g} s here, so {fit:,} of {requests:,} requests of each arm "
+                "were played.",
+            )
+            requests = fit
+        sizes = cut(requests, rounds)
         self._player.begin(sizes)
         self._tell(event="sizes", sizes=[*sizes], samples=tally.samples)
+        begin, last = self._clock(), 0
         with (self._orders.folder / STAGES_FILE).open("w", encoding="utf-8") as log:
             for stage in stages(sizes, len(plan.arms)):
+                if stage.round != last and self._overdue(self._clock() - begin, stage.round):
+                    break
+                last = stage.round
                 log.write(json.dumps(self._measure(stage)) + "\n")
                 log.flush()
+        return True
+
+    def _overdue(self, elapsed: float, played: int) -> bool:
+        """Say whether the run has taken so long that it ends with the rounds it has.
+
+        One that says how many requests it has, or a trace, takes as long as it takes.
+        """
+        plan = self._plan
+        if plan.requests is not None or plan.trace is not None:
+            return False
+        if elapsed < max(_LEAST_LIMIT, _LIMIT * plan.duration):
+            return False
+        self._tell(
+            event="shortened",
+            text=f"The run had taken {elapsed:,.0f} s where {plan.duration:g} s were asked for, so "
+            f"it ended after round {played}.",
+        )
         return True
 
     def _warm_up(self, arm: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,6 +50,10 @@ class Crew:
         self._fetched: dict[str, int] = {}
         self._due = 0.0
         self._error = 0.0
+        self._held: float | None = None
+        self._sent = [0] * len(orders.plan.arms)
+        # How many requests each arm has been sent by the end of each round, at least.
+        self._edges: list[int] = []
 
     def enlist(self, patience: float) -> None:
         """Wait for the workers and tell each of them what to play.
@@ -109,10 +114,18 @@ class Crew:
         """Play load in *arm* that is thrown away; return its right answers per second."""
         replies = self._desk.ask_all("warm_up", lambda _: {"arm": arm, "seconds": seconds})
         self._collect(Stage(arm, WARMUP, 0), replies)
+        known = [reply["held"] for reply in replies]
+        # All arms so far are in it.
+        self._held = None if None in known else sum(_number(reply, "held") for reply in replies)
         return sum(_number(reply, "rate") for reply in replies)
+
+    def held(self) -> float | None:
+        """Return what all workers together have the processor time for; see `Player`."""
+        return self._held
 
     def begin(self, sizes: Sequence[int]) -> None:
         """Take in the sizes of all blocks."""
+        self._edges = list(accumulate(sizes))
         self._desk.ask_all("begin", lambda _: {"sizes": list(sizes)})
 
     def prepare(self, stage: Stage) -> float | None:
@@ -132,11 +145,9 @@ class Crew:
             "play", lambda member: {"at": at - member.offset.seconds, "due": self._due}
         )
         requests = self._collect(stage, replies)
-        if self._kinds is None and requests != stage.size:
-            raise ToolError(
-                f"the workers sent {requests:,} requests of a stage of {stage.size:,}",
-                hint="Run it again; what was measured until then is kept",
-            )
+        self._sent[stage.arm] += requests
+        if self._kinds is None:
+            self._check_sent(stage)
         cpu = [_number(reply, "cpu") for reply in replies]
         late = [
             _number(reply, "lateness_p99_ms")
@@ -154,6 +165,22 @@ class Crew:
             lateness_p99_ms=max(late, default=None),
             requests=requests,
         )
+
+    def _check_sent(self, stage: Stage) -> None:
+        """See to it that nothing up to the end of *stage* is missing, or came twice.
+
+        A stage may have sent requests of later ones; see `OpenLoop`.
+
+        Raises:
+            ToolError: Something is, or did.
+        """
+        sent, due = self._sent[stage.arm], self._edges[stage.round]
+        if not due <= sent <= self._edges[-1]:
+            raise ToolError(
+                f"the workers have sent {sent:,} requests by the end of round "
+                f"{stage.round + 1}, where {due:,} were due",
+                hint="Run it again; what was measured until then is kept",
+            )
 
     def finish(self) -> None:
         """Have all workers add what they did to Locust's totals here, and end."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 # Enough for every check on an answer; what lies beyond is counted and dropped.
 MOST_BODY = 4 * 2**20
+# Only when the first token came is asked of them, and no answer begins with so many pieces.
+_MOST_ARRIVALS = 10_000
 _LONGEST = 160
 
 _WORDS = {
@@ -41,7 +43,7 @@ class Exchange:
         pieces: The body, at most `MOST_BODY` of it.
         kept: Bytes in *pieces*.
         arrivals: For a ``text/event-stream``: (bytes of the body so far, when), one for
-            each piece as it came; None for any other answer.
+            each of its first pieces as it came; None for any other answer.
         error: What went wrong, the same words for the same fault; None when a whole
             answer came, right or wrong.
     """
@@ -99,7 +101,7 @@ class Exchange:
             part = piece if len(piece) <= room else piece[:room]
             self.pieces.append(part)
             self.kept += len(part)
-            if self.arrivals is not None:
+            if self.arrivals is not None and len(self.arrivals) < _MOST_ARRIVALS:
                 self.arrivals.append((self.kept, now))
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import selectors
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,21 @@ from pathlib import Path
 from valkeyctl.bench.arm import Node
 from valkeyctl.bench.load.blocks import WARMUP
 from valkeyctl.bench.load.orders import Meeting, Orders
-from valkeyctl.bench.load.workers import LocalWorkers, child_environment, failure
+from valkeyctl.bench.load.surroundings import child_environment, command_of
+from valkeyctl.bench.load.workers import LocalWorkers, failure
 from valkeyctl.bench.plan import Plan
 from valkeyctl.bench.services.applications import Application
 from valkeyctl.bench.services.children import Child
 from valkeyctl.errors import ToolError
 
 _POLL = 0.2
-_START_DEADLINE = 120.0
+# It says how far it is four times a second, but for what holds up its event loop: the making
+# of a block's requests, or a locustfile that does not let go.
+_SILENCE = 120.0
+# From the end of what it says to its own end; `end` ends one that takes longer.
+_END_PATIENCE = 10.0
 _LOG_FILE = "locust.log"
+_ALONE, _MASTER = "valkeyctl.bench.load.users", "valkeyctl.bench.load.master"
 # For workers that somebody starts by hand, and for those that we start.
 _REMOTE_PATIENCE = 600.0
 _LOCAL_PATIENCE = 60.0
@@ -89,6 +94,7 @@ class Generator:
     Attributes:
         kinds: Names of requests that a locustfile has sent, by their numbers.
         crew: What is known of the workers that sent the load; empty without any.
+        shortened: Why less was played than the plan has; empty when all was.
     """
 
     def __init__(
@@ -105,6 +111,7 @@ class Generator:
         self._plan = plan
         self.kinds: list[str] = []
         self.crew: dict[str, Node] = {}
+        self.shortened = ""
         self._workers = LocalWorkers(plan.workers, folder, plan.locustfile)
         self._meeting: Meeting | None = None
         if plan.workers > 1 or plan.remote_workers:
@@ -121,7 +128,6 @@ class Generator:
                 _command(orders),
                 log=folder / _LOG_FILE,
                 environment=child_environment(orders.environment()),
-                # Locust reads locust.conf and pyproject.toml of the folder it starts in.
                 folder=folder,
                 pass_fds=(child_end,),
             )
@@ -137,14 +143,15 @@ class Generator:
         """Return when the plan was played; *report* is called at every step.
 
         Raises:
-            ToolError: An application, a worker or Locust ended before the plan did.
+            ToolError: An application, a worker or Locust ended before the plan did, or
+                Locust says nothing any more.
             UsageError: The locustfile cannot be used, or a worker cannot play the plan.
             MissingError: Not all workers came.
             PortTakenError: There is no place for them to come to.
         """
         outcome = Outcome()
         buffered = b""
-        deadline = time.monotonic() + _START_DEADLINE
+        heard = time.monotonic()
         begun = False
         with selectors.DefaultSelector() as selector:
             selector.register(self._pipe, selectors.EVENT_READ)
@@ -156,20 +163,26 @@ class Generator:
                     *lines, buffered = (buffered + chunk).split(b"\n")
                     for line in lines:
                         outcome = self._note(json.loads(line), outcome)
-                        begun = True
+                        heard, begun = time.monotonic(), True
                         # For each, as whoever waits for one stage must not miss it.
                         report(self._progress)
                 for one in applications:
                     _check(one.child, one.name, "during the run")
                 self._workers.check()
-                if not begun and time.monotonic() > deadline:
+                if time.monotonic() - heard > _SILENCE:
+                    what = "has said nothing for" if begun else "did not begin within"
                     raise ToolError(
-                        f"Locust did not begin within {_START_DEADLINE:.0f} s",
-                        hint=f"Its output is in {self.child.log}",
+                        f"Locust {what} {_SILENCE:.0f} s",
+                        hint=f"See what holds it up; its output is in {self.child.log}",
                     )
-        self.child.wait(_START_DEADLINE)
+        status = self.child.wait(_END_PATIENCE)
         if not (outcome.finished or outcome.all_failed):
             _check(self.child, "Locust", "before the plan was played")
+            if status is None:
+                raise ToolError(
+                    "Locust stopped working before the plan was played",
+                    hint=f"Its output is in {self.child.log}",
+                )
         return outcome
 
     def end(self) -> None:
@@ -203,6 +216,8 @@ class Generator:
                 self.kinds = [str(name) for name in names]
             case {"event": "crew"}:
                 self.crew = {key: value for key, value in message.items() if key != "event"}
+            case {"event": "shortened", "text": str(text)}:
+                self.shortened = f"{self.shortened} {text}".strip()
             case {"event": "failed"}:
                 raise failure(message)
             case {"event": "all_failed"}:
@@ -220,16 +235,7 @@ class Generator:
 
 
 def _command(orders: Orders) -> list[str]:
-    if orders.meeting is not None:
-        return [sys.executable, "-m", "valkeyctl.bench.load.master"]
-    return [
-        *(sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("users.py"))),
-        *("--headless", "--only-summary", "--loglevel", "WARNING"),
-        *("--users", str(orders.users), "--spawn-rate", str(orders.users)),
-        # Each request names its URL; Locust wants a host all the same.
-        *("--host", "http://localhost", "--exit-code-on-error", "0"),
-        *("--stop-timeout", "0"),
-    ]
+    return command_of(_ALONE if orders.meeting is None else _MASTER)
 
 
 def _check(child: Child, name: str, when: str) -> None:

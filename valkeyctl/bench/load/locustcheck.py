@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from valkeyctl.bench.load.locustfile import load
+from valkeyctl.bench.load.locustfile import load, options_of
 from valkeyctl.errors import UsageError
 
 
@@ -17,6 +17,7 @@ def main(file: str, pipe: str) -> None:
     with os.fdopen(int(pipe), "w", encoding="utf-8") as answer:
         try:
             own = load(Path(file), Path.cwd())
+            options_of(own)
         except UsageError as error:
             json.dump({"error": str(error), "hint": error.hint}, answer)
             return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import traceback
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +83,31 @@ def load(file: Path, folder: Path) -> OwnUsers:
         tuple(one.__name__ for one in classes if not issubclass(one, HttpUser | FastHttpUser)),
         tuple(type(one).__name__ for one in shapes),
     )
+
+
+def options_of(own: OwnUsers) -> Namespace:
+    """Return Locust's options for *own*: the defaults of Locust's, and of those it adds.
+
+    One that it adds with an ``env_var`` takes the variable; no file of options is read, and
+    variables of Locust's own are not there (`surroundings`).
+
+    Raises:
+        UsageError: One of its options has no value.
+    """
+    from locust.argument_parser import get_parser
+
+    said = io.StringIO()
+    words = ["-f", str(own.file), "--headless"]
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed: Namespace = get_parser(default_config_files=[]).parse_args(words)
+    except SystemExit as error:
+        lines = said.getvalue().strip().splitlines()
+        raise UsageError(
+            f"{own.file}: its options cannot be read" + (f": {lines[-1]}" if lines else ""),
+            hint="Give each option that it adds a default, or an env_var",
+        ) from error
+    return parsed
 
 
 def _line(error: BaseException, file: Path) -> int:

@@ -98,6 +98,10 @@ class LocustPlayer:
         right = now.samples - now.failed - before.samples + before.failed
         return right / (end - begin)
 
+    def held(self) -> float | None:
+        """See `Player`; users who wait for their answers ask for no more than there is."""
+        return None
+
     def begin(self, sizes: Sequence[int]) -> None:
         """Take in how many blocks there are; their sizes are a guess, as users decide."""
         self._rounds = len(sizes)

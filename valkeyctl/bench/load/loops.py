@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -86,38 +86,71 @@ class ClosedLoop(_Loop):
             self._over.set()
 
 
+class Ahead(Protocol):
+    """Requests that come after those of the block."""
+
+    def __next__(self) -> Request:
+        """Return the next one."""
+
+    def put_back(self, request: Request) -> None:
+        """Take back the last one, which is not sent."""
+
+
 class OpenLoop(_Loop):
     """A schedule of arrivals, which does not care whether answers keep up with it.
+
+    It does not end with the block's last request either: until all of the block have their
+    answers the schedule goes on, with requests of the next block. Without them a stall
+    of the target would delay only what was left of the block that it falls into, and an
+    overload never show more than one block's queue. Of a target that is far too slow it
+    would go on so for hours, hence *longest*.
 
     Args:
         send: Sends a request.
         requests: What is sent; each says when it is due.
         most: How many may be in flight; more wait here, and that wait is latency.
+        ahead: What comes after *requests*.
         zero: Monotonic seconds at which a request with a ``due`` of 0 is due; None lets the
             first one be due when the loop begins.
+        longest: Seconds after the first one from which on nothing of *ahead* is sent.
     """
 
     def __init__(
-        self, send: Send, requests: Iterable[Request], most: int, *, zero: float | None = None
+        self,
+        send: Send,
+        requests: Iterable[Request],
+        most: int,
+        *,
+        ahead: Ahead,
+        zero: float | None = None,
+        longest: float = math.inf,
     ) -> None:
         super().__init__(send)
         self._requests = iter(requests)
         self._most = most
+        self._ahead = ahead
         self._zero = zero
-        self._in_flight = 0
-        self._waiting: deque[tuple[Request, float]] = deque()
-        self._next = next(self._requests, None)
-        self._due = 0.0
+        self._begin = self._due = self._stop = 0.0
+        # All that are in flight, and those of them that are the block's own.
+        self._in_flight = self._own = 0
+        self._full = False
+        self._next: Request | None = None
+        # Whether `_next` is of a later block; of these, what is due by `_until` is sent.
+        self._is_ahead = False
+        self._until = math.inf
+        self._longest = longest
         self._timer = timer(self._fire)
 
     def run(self) -> None:
         """Return when every request was sent and has its answer."""
+        self._next = next(self._requests, None)
         if self._next is None:
             self._timer.close()
             return
         first = self._next.due or 0.0
         self._begin = _clock() - first if self._zero is None else self._zero
         self._due = self._begin + first
+        self._stop = self._due + self._longest
         self._fire()
         try:
             self._wait()
@@ -125,7 +158,7 @@ class OpenLoop(_Loop):
             self._timer.close()
 
     def _fire(self) -> None:
-        """Send all that is due, and set the timer for what comes next."""
+        """Send all that is due and finds a place, and set the timer for what comes next."""
         try:
             for _ in range(_BURST):
                 if self._next is None:
@@ -134,28 +167,60 @@ class OpenLoop(_Loop):
                 if wait > 0:
                     self._timer.set(wait)
                     return
-                self._arrive(self._next, self._due)
-                # Made before the timer is set, so that making it delays nothing.
-                self._next = next(self._requests, None)
-                if self._next is not None:
-                    self._due = self._begin + (self._next.due or 0.0)
+                if self._in_flight == self._most:
+                    # What is due now waits in the stream, unmade: the more that is, the less
+                    # room it may take. `_leave` goes on with it.
+                    self._full = True
+                    return
+                self._in_flight += 1
+                self._depart(self._next, queued=False)
             self._timer.set(0)
         except Exception as error:  # noqa: BLE001 - raised where the loop is waited for
             self.fail(error)
 
-    def _arrive(self, request: Request, due: float) -> None:
-        if self._in_flight < self._most:
-            self._in_flight += 1
-            self._send(request, due, self._ended, queued=False)
+    def _depart(self, request: Request, *, queued: bool) -> None:
+        if self._is_ahead:
+            self._send(request, self._due, self._leave, queued=queued)
         else:
-            self._waiting.append((request, due))
+            self._own += 1
+            self._send(request, self._due, self._own_ended, queued=queued)
+        # Made before the timer is set, so that making it delays nothing.
+        self._next = None if self._is_ahead else next(self._requests, None)
+        if self._next is None:
+            self._is_ahead = True
+            self._next = next(self._ahead, None)
+        if self._next is not None:
+            self._due = self._begin + (self._next.due or 0.0)
+            self._give_back()
 
-    def _ended(self) -> None:
+    def _own_ended(self) -> None:
+        self._own -= 1
+        if not self._own and self._is_ahead:
+            self._until = _clock()
+            self._give_back()
+        self._leave()
+
+    def _give_back(self) -> None:
+        """Leave to the next block what is due after all answers of this one had come.
+
+        And what could not be sent in time.
+        """
+        if self._next is None or not self._is_ahead:
+            return
+        if self._due > self._until or _clock() >= self._stop:
+            self._ahead.put_back(self._next)
+            self._next = None
+
+    def _leave(self) -> None:
+        """Give the place of a request that has ended to one that waits for it."""
         try:
-            if self._waiting and self._failure is None:
-                request, due = self._waiting.popleft()
-                self._send(request, due, self._ended, queued=True)
-                return
+            if self._full and self._next is not None and self._failure is None:
+                wait = self._due - _clock()
+                if wait <= 0:
+                    self._depart(self._next, queued=True)
+                    return
+                self._full = False
+                self._timer.set(wait)
         except Exception as error:  # noqa: BLE001 - raised where the loop is waited for
             self.fail(error)
         self._in_flight -= 1

@@ -91,10 +91,11 @@ class Orders:
         folder: Where samples, stages and error texts are written.
         progress_fd: Pipe for JSON lines, each with an ``event``: ``stage`` (one begins, of
             about so many ``seconds``; 0 where nothing is known), ``tick`` (samples so
-            far), ``sizes`` (of the blocks, once known), ``all_failed`` (the warm-up had no
-            right answer; the run ends), ``finished`` (with Locust's own totals),
-            ``failed`` (why the run cannot go on), ``kinds`` (names of requests that a
-            locustfile has sent), ``listening`` (the master's port) and ``crew`` (who sent).
+            far), ``sizes`` (of the blocks, once known), ``shortened`` (why less is played
+            than the plan has), ``all_failed`` (the warm-up had no right answer; the run
+            ends), ``finished`` (with Locust's own totals), ``failed`` (why the run cannot
+            go on), ``kinds`` (names of requests that a locustfile has sent), ``listening``
+            (the master's port) and ``crew`` (who sent).
         servers: Process ids to end when the parent is gone and cannot do it.
         meeting: Where workers come to; None where this process sends the load itself.
         home: Where the user is, for what a locustfile opens.

@@ -28,7 +28,7 @@ class Origin:
         for arm, url in zip(arms, urls, strict=True):
             address = Address.of(url)
             if url not in self._clients:
-                self._clients[url] = Client(address, timeout=_PATIENCE)
+                self._clients[url] = Client(address, timeout=_PATIENCE, deadline=_PATIENCE)
             self._questions.append(
                 (self._clients[url], Encoder(address, arm.headers).encode(question))
             )

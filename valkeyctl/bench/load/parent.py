@@ -10,12 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gevent
+from gevent.monkey import get_original
 
 from valkeyctl.bench.arm import Node
 from valkeyctl.bench.load.player import Tally
 from valkeyctl.errors import FolderError, ValkeyctlError
 
 _TICK = 0.25
+_LOOK, _PATIENCE = 1.0, 3.0
+# Of the system, as gevent's own would wait for the event loop.
+_start_thread: Callable[..., int] = get_original("_thread", "start_new_thread")
+_sleep: Callable[[float], None] = get_original("time", "sleep")
 
 
 def unwritten(folder: Path, error: OSError) -> FolderError:
@@ -69,12 +74,27 @@ class Parent:
                 now = tally()
                 self.tell(event="tick", samples=now.samples, failed=now.failed)
                 if self._gone or os.getppid() != self._process:
-                    for server in self._servers:
-                        with contextlib.suppress(OSError):
-                            os.kill(server, signal.SIGTERM)
+                    self._end_servers()
                     try:
                         close()
                     finally:
                         os._exit(1)
 
+        _start_thread(self._guard, ())
         return gevent.spawn(tick)
+
+    def _guard(self) -> None:
+        """End this process when the parent is gone, and what `watch` began cannot see it.
+
+        A locustfile that does not let go of the event loop would go on for ever.
+        """
+        while os.getppid() == self._process:
+            _sleep(_LOOK)
+        _sleep(_PATIENCE)
+        self._end_servers()
+        os._exit(1)
+
+    def _end_servers(self) -> None:
+        for server in self._servers:
+            with contextlib.suppress(OSError):
+                os.kill(server, signal.SIGTERM)

@@ -78,6 +78,12 @@ class Player(Protocol):
     def warm_up(self, arm: int, seconds: float) -> float:
         """Play load in *arm* that is thrown away; return its right answers per second."""
 
+    def held(self) -> float | None:
+        """Return the requests per second that there is processor time for, by the warm-up.
+
+        None where it does not say.
+        """
+
     def begin(self, sizes: Sequence[int]) -> None:
         """Take in the sizes of all blocks, after the warm-up and before the first stage."""
 

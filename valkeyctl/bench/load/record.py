@@ -66,10 +66,15 @@ _CODES = {name: code for code, name in enumerate(OUTCOMES)}
 
 
 def outcome_code(header: str | None) -> int:
-    """Return the index in `OUTCOMES` of an ``X-Cache`` header's value."""
+    """Return the index in `OUTCOMES` of an ``X-Cache`` header's value.
+
+    Of several caches in a row, the last in the list is the one that answered us; and what
+    follows the word, as in ``Hit from cloudfront``, says which it was.
+    """
     if header is None:
         return 0
-    return _CODES.get(header.strip().lower(), _CODES["other"])
+    words = header.rpartition(",")[2].split()
+    return _CODES.get(words[0].lower(), _CODES["other"]) if words else _CODES["other"]
 
 
 class Recorder:

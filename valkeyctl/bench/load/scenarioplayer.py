@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ import gevent
 from valkeyctl.bench.load.address import Address
 from valkeyctl.bench.load.answers import Judge
 from valkeyctl.bench.load.blocks import WARMUP, Stage, pilot_users
-from valkeyctl.bench.load.capacity import lateness_p99_ms
+from valkeyctl.bench.load.capacity import highest_rate, lateness_p99_ms
 from valkeyctl.bench.load.client import Client
 from valkeyctl.bench.load.encoder import Encoder
 from valkeyctl.bench.load.exchange import Exchange
@@ -28,6 +29,8 @@ from valkeyctl.bench.load.streams import told
 from valkeyctl.bench.traffic.stream import Request, warmup_stream
 
 _clock = time.perf_counter
+# Requests of a pilot from which on their cost is known.
+_TELLING = 500
 
 Counted: TypeAlias = Callable[[int, Request, Exchange, str | None], None]
 
@@ -62,7 +65,8 @@ class ScenarioPlayer:
         self._workers = workers
         # Arms of one server share its connections; their headers differ.
         self._pools = {
-            url: Client(Address.of(url), timeout=plan.timeout) for url in set(orders.urls)
+            url: Client(Address.of(url), timeout=plan.timeout, deadline=plan.deadline)
+            for url in set(orders.urls)
         }
         self._clients = [self._pools[url] for url in orders.urls]
         self._encoders = [
@@ -73,7 +77,11 @@ class ScenarioPlayer:
         self._block: Iterable[Request] = ()
         self._stage = Stage(0, WARMUP, 0)
         self._lateness = array("d")
+        self._pilot: list[tuple[int, float | None]] = []
         self._judge = Judge()
+        # A run by its duration ends early, but only between two blocks; see `Conductor`.
+        timed = plan.requests is None and plan.trace is None
+        self._longest = plan.duration if timed else math.inf
         self._fail: Callable[[BaseException], None] = _raise
 
     def tally(self) -> Tally:
@@ -84,7 +92,7 @@ class ScenarioPlayer:
         """Play load in *arm* that is thrown away; return its right answers per second."""
         plan = self._plan
         before = self.tally()
-        begin = _clock()
+        begin, busy = _clock(), time.process_time()
         until = begin + seconds
         # Each arm has prompts of its own, or the second would find the first one's answers.
         salt = f"{self._salt} {plan.arms[arm].name}".strip()
@@ -94,8 +102,15 @@ class ScenarioPlayer:
         users = pilot_users(plan)
         self._closed(Stage(arm, WARMUP, 0), requests, users)
         now = self.tally()
+        self._pilot.append((now.samples - before.samples, time.process_time() - busy))
         right = now.samples - now.failed - before.samples + before.failed
         return right / (_clock() - begin)
+
+    def held(self) -> float | None:
+        """See `Player`; of few requests, what they cost is mostly something else."""
+        if sum(size for size, _ in self._pilot) < _TELLING:
+            return None
+        return highest_rate(self._pilot)
 
     def begin(self, sizes: Sequence[int]) -> None:
         """Take in the sizes of all blocks."""
@@ -129,7 +144,7 @@ class ScenarioPlayer:
         # cycles in number, and `prepare` collects the few there are.
         gc.disable()
         try:
-            busy = time.process_time()
+            busy, sent = time.process_time(), self._recorder.count
             begin = _clock() if start is None else start.at
             if open_loop:
                 zero = None if start is None else start.at - start.due
@@ -149,6 +164,7 @@ class ScenarioPlayer:
             end=end,
             cpu=busy,
             lateness_p99_ms=lateness_p99_ms(self._lateness) if open_loop else None,
+            requests=self._recorder.count - sent,
         )
 
     def close(self) -> None:
@@ -164,7 +180,15 @@ class ScenarioPlayer:
         loop.run()
 
     def _open(self, stage: Stage, block: Iterable[Request], zero: float | None) -> None:
-        loop = OpenLoop(self._send, block, self._plan.max_in_flight, zero=zero)
+        ahead = self._source.ahead(stage)
+        loop = OpenLoop(
+            self._send,
+            block,
+            self._plan.max_in_flight,
+            ahead=ahead,
+            zero=zero,
+            longest=self._longest,
+        )
         self._stage, self._fail = stage, loop.fail
         loop.run()
 
@@ -205,7 +229,7 @@ class ScenarioPlayer:
         body = exchange.body
         error = exchange.error
         if error is None:
-            error = self._judge.complaint(request, exchange.status, body)
+            error = self._judge.complaint(request, exchange.status, body, exchange.size)
         says = told(body, exchange.arrivals)
         self._recorder.write(
             stage,

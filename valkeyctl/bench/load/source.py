@@ -1,9 +1,9 @@
-"""The stream's requests, block by block, each block the same in every arm."""
+"""The stream's requests, block by block, each the same ones in every arm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, islice, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice, pairwise, tee
 
 from valkeyctl.bench.load.blocks import Stage
 from valkeyctl.bench.plan import Plan
@@ -11,11 +11,46 @@ from valkeyctl.bench.traffic.stream import Request, stream
 
 # A block up to this size is made before its clock starts, once for all arms; some
 # hundred bytes a request. A longer one is made while it is played, once for each arm.
+# Likewise no arm goes further ahead of its blocks than this.
 MOST_KEPT = 50_000
+
+
+class Cursor(Iterator[Request]):
+    """One arm's place in the stream.
+
+    Args:
+        requests: All that the arm is going to send, in order; it may go on after that.
+
+    Attributes:
+        taken: How many it has given out.
+        limit: How many it gives out at most.
+    """
+
+    def __init__(self, requests: Iterator[Request]) -> None:
+        self._requests = requests
+        self._back: list[Request] = []
+        self.taken = self.limit = 0
+
+    def __next__(self) -> Request:
+        """Return the next request."""
+        if self.taken >= self.limit:
+            raise StopIteration
+        request = self._back.pop() if self._back else next(self._requests)
+        self.taken += 1
+        return request
+
+    def put_back(self, request: Request) -> None:
+        """Take back what was given out last, to be given out again."""
+        self._back.append(request)
+        self.taken -= 1
 
 
 class BlockSource:
     """Cuts the stream of *plan* into blocks.
+
+    An arm whose schedule runs on past the end of a block, because answers are outstanding,
+    takes the requests of its next one; that is shorter by as many then. So each arm sends
+    every request of the stream once, in order.
 
     Args:
         plan: Decides the stream.
@@ -30,35 +65,42 @@ class BlockSource:
     ) -> None:
         self._plan = plan
         # What falls to this worker of each block; of a block's first index on.
-        self._own = [
+        own = [
             len(range(low + (worker - low) % workers, high, workers))
             for low, high in pairwise(accumulate(sizes, initial=0))
         ]
-        self._alone = workers == 1
-        self._kept = max(self._own, default=0) <= MOST_KEPT
-        streams = 1 if self._kept else len(plan.arms)
-        self._streams = [
-            stream(plan, salt=salt, worker=worker, workers=workers) for _ in range(streams)
+        self._edges = list(accumulate(own))
+        self._kept = max(own, default=0) <= MOST_KEPT
+        arms = len(plan.arms)
+        streams = [
+            stream(plan, salt=salt, worker=worker, workers=workers)
+            for _ in range(1 if self._kept else arms)
         ]
-        self._round: int | None = None
-        self._block: list[Request] = []
+        # What one arm has had made waits until the others have come so far.
+        copies = tee(streams[0], arms) if self._kept else streams
+        self._cursors = [Cursor(copy) for copy in copies]
+        self._block: Sequence[Request] = ()
         self._first: float | None = None
 
     def block(self, stage: Stage) -> Iterable[Request]:
-        """Return the requests of *stage*; every arm must ask for every round, in order."""
-        size = stage.size if self._alone else self._own[stage.round]
-        if not self._kept:
-            requests = islice(self._streams[stage.arm], size)
-            head = list(islice(requests, 1))
-            self._first = head[0].due if head else None
-            return chain(head, requests)
-        if stage.round != self._round:
-            # Dropped first, so that two blocks are never held at one time.
-            self._block = []
-            self._block = list(islice(self._streams[0], size))
-            self._round = stage.round
-        self._first = self._block[0].due if self._block else None
-        return self._block
+        """Return what is left to send of *stage*; every arm must ask for its rounds in order."""
+        edge = self._edges[stage.round]
+        cursor = self._cursors[stage.arm]
+        cursor.limit = min(edge + MOST_KEPT, self._edges[-1])
+        left = max(0, edge - cursor.taken)
+        # Dropped first, so that two blocks are never held at one time.
+        self._block = ()
+        if self._kept:
+            self._block = list(islice(cursor, left))
+            self._first = self._block[0].due if self._block else None
+            return self._block
+        head = list(islice(cursor, min(1, left)))
+        self._first = head[0].due if head else None
+        return chain(head, islice(cursor, left - len(head)))
+
+    def ahead(self, stage: Stage) -> Cursor:
+        """Return what *stage* goes on with while answers are outstanding: the next blocks."""
+        return self._cursors[stage.arm]
 
     @property
     def first(self) -> float | None:
@@ -73,6 +115,6 @@ class BlockSource:
         plan = self._plan
         if plan.load_model == "closed":
             return None
-        if self._kept and self._block and stage.round == self._round:
+        if self._block:
             return (self._block[-1].due or 0.0) - (self._block[0].due or 0.0)
-        return stage.size / plan.rate if plan.rate else None
+        return stage.size / plan.rate if plan.rate and not self._kept else 0.0

@@ -1,9 +1,11 @@
-"""The Locust side of a load run, as a child process: ``locust -f users.py``.
+"""The Locust side of a load run, as a child process.
 
-Locust is the user model and keeps its own totals; client, arrivals, clock and samples are
-ours, because Locust's client is slow, rounds to whole milliseconds, and leaves out
-arrivals that a stall delays (see docs/explanation/benchmark-method.md). With a locustfile
-of the user's, the users and their client are its own.
+Locust is used as a library, without its command, whose options come from files and variables
+of the user's (`surroundings`). It is the user model and keeps its own totals; client,
+arrivals, clock and samples are ours, because Locust's client is slow, rounds to whole
+milliseconds, and leaves out arrivals that a stall delays (see
+docs/explanation/benchmark-method.md). With a locustfile of the user's, the users and their
+client are its own.
 
 Importing locust patches the standard library, so nothing but this child imports it.
 """
@@ -11,16 +13,19 @@ Importing locust patches the standard library, so nothing but this child imports
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import ClassVar
 
 import gevent
 from locust import User, events, task
 from locust.env import Environment
+from locust.log import setup_logging
+from locust.stats import print_error_report, print_stats
 
 from valkeyctl.bench.load.conductor import Conductor
 from valkeyctl.bench.load.kinds import Kinds
-from valkeyctl.bench.load.locustfile import OwnUsers, load
+from valkeyctl.bench.load.locustfile import OwnUsers, load, options_of
 from valkeyctl.bench.load.locustplayer import LocustPlayer
 from valkeyctl.bench.load.orders import Orders, read_orders
 from valkeyctl.bench.load.origin import Origin
@@ -30,6 +35,9 @@ from valkeyctl.bench.load.record import Recorder
 from valkeyctl.bench.load.scenarioplayer import ScenarioPlayer
 from valkeyctl.bench.load.totals import Batched, Told, Totals
 from valkeyctl.errors import ValkeyctlError
+
+# Each request names its URL; Locust wants a host all the same.
+_HOST = "http://localhost"
 
 
 class BenchUser(User):
@@ -66,6 +74,18 @@ class Session:
         self._missing -= 1
         if not self._missing:
             gevent.spawn(self._run)
+
+    def play(self) -> None:
+        """Let the users spawn, and return when Locust has ended."""
+        runner = self._environment.runner
+        if runner is None:
+            raise AssertionError("a session needs a runner")
+        gevent.signal_handler(signal.SIGTERM, self._leave)
+        runner.start(self._orders.users, spawn_rate=self._orders.users)
+        runner.greenlet.join()
+        self._quit()
+        print_stats(self._environment.stats, current=False)
+        print_error_report(self._environment.stats)
 
     def close(self) -> None:
         """Write out what is still buffered, whatever ended the run."""
@@ -107,6 +127,20 @@ class Session:
             if runner is not None:
                 runner.quit()
 
+    def _leave(self) -> None:
+        """End at once, as whoever has started us wants it."""
+        try:
+            self._quit()
+        finally:
+            os._exit(1)
+
+    def _quit(self) -> None:
+        """Tell who listens that Locust ends, such as a locustfile; then write out the rest."""
+        try:
+            self._environment.events.quitting.fire(environment=self._environment, reverse=True)  # type: ignore[no-untyped-call]
+        finally:
+            self.close()
+
     def _tally(self) -> Tally:
         self._settle()
         return self._player.tally()
@@ -116,25 +150,39 @@ class Session:
             self._totals.settle()
 
 
-def _attach() -> None:
-    """Read the orders, and the user's locustfile, and wait for Locust to begin."""
+def main() -> None:
+    """Play the run that the orders in the environment describe."""
     orders = read_orders(os.environ)
     parent = Parent(orders.progress_fd, orders.servers)
-    plan = orders.plan
-    own = None
     try:
-        # Now, so that what it listens to in Locust is heard from the beginning.
-        own = None if plan.locustfile is None else load(plan.locustfile, orders.home)
+        session = _session(orders, parent)
     except ValkeyctlError as error:
         parent.failed(error)
         sys.exit(1)
-
-    def prepare(environment: Environment, **_: object) -> None:
-        session = Session(environment, orders, parent, own)
-        BenchUser.session = session
-        environment.events.quitting.add_listener(lambda **_: session.close())  # type: ignore[no-untyped-call]
-
-    events.init.add_listener(prepare)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        parent.failed(unwritten(orders.folder, error))
+        sys.exit(1)
+    session.play()
 
 
-_attach()
+def _session(orders: Orders, parent: Parent) -> Session:
+    """Return the run inside a Locust that has not begun yet."""
+    plan = orders.plan
+    own = options = None
+    if plan.locustfile is not None:
+        # First, so that what it listens to in Locust is heard from the beginning.
+        own = load(plan.locustfile, orders.home)
+        options = options_of(own)
+        options.num_users = plan.users
+    setup_logging("WARNING")  # type: ignore[no-untyped-call]
+    environment = Environment(
+        user_classes=[BenchUser], events=events, host=_HOST, parsed_options=options
+    )
+    runner = environment.create_local_runner()
+    session = BenchUser.session = Session(environment, orders, parent, own)
+    environment.events.init.fire(environment=environment, runner=runner, web_ui=None)  # type: ignore[no-untyped-call]
+    return session
+
+
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ from valkeyctl.bench.load.calls import JOIN, TICK, Counter, Words
 from valkeyctl.bench.load.clocks import clock_name, loopback_name
 from valkeyctl.bench.load.fingerprint import fingerprints
 from valkeyctl.bench.load.kinds import Kinds
-from valkeyctl.bench.load.locustfile import OwnUsers, load
+from valkeyctl.bench.load.locustfile import OwnUsers, load, options_of
 from valkeyctl.bench.load.locustplayer import LocustPlayer
 from valkeyctl.bench.load.orders import Hire, Orders, read_hire
 from valkeyctl.bench.load.parent import Parent
@@ -185,6 +185,8 @@ class Worker:
                     hint=f"Copy {plan.locustfile.name} there and give it with --locustfile",
                 )
             self._own.check_same(str(words["locustfile"]))
+            if self._environment.parsed_options is not None:
+                self._environment.parsed_options.num_users = plan.users
             orders = Orders(plan, urls, str(words["salt"]), self._folder, -1)
             self._player = LocustPlayer(
                 self._environment,
@@ -195,6 +197,8 @@ class Worker:
                 worker=worker,
                 workers=workers,
             )
+            # As Locust does where it spawns the users itself.
+            self._environment.events.test_start.fire(environment=self._environment)  # type: ignore[no-untyped-call]
         random.seed(f"{plan.seed} {worker}")
         self._plan = plan
         self._parent.tell(event="hired", worker=worker, workers=workers, name=plan.scenario.name)
@@ -204,7 +208,7 @@ class Worker:
         self._tell(_whole(words, "arm"), WARMUP)
         rate = self._playing.warm_up(_whole(words, "arm"), _float(words, "seconds"))
         self._recorder.flush()
-        return {"rate": rate, **self._count()}
+        return {"rate": rate, "held": self._playing.held(), **self._count()}
 
     def _begin(self, words: Words) -> Words:
         self._playing.begin([int(str(size)) for size in _list(words, "sizes")])
@@ -240,6 +244,10 @@ class Worker:
         del words
         if self._totals is not None:
             self._totals.settle()
+        if isinstance(self._player, LocustPlayer):
+            # In Locust's order: the users end first, then the test.
+            self._player.close()
+            self._runner.stop()
         # Before our answer, on the same connection: the master's totals are whole then.
         data: dict[str, object] = {}
         self._environment.events.report_to_master.fire(  # type: ignore[no-untyped-call]
@@ -290,7 +298,8 @@ def main() -> None:
 
 def _work(hire: Hire, parent: Parent) -> None:
     own = load(hire.locustfile, hire.folder) if hire.locustfile is not None else None
-    environment = Environment(events=events)
+    options = None if own is None else options_of(own)
+    environment = Environment(events=events, parsed_options=options)
     waiting = gevent.spawn(_connect, environment, hire)
     waiting.join(hire.patience)
     if not waiting.ready():
@@ -299,6 +308,8 @@ def _work(hire: Hire, parent: Parent) -> None:
             hint="Start it first: valkeyctl bench --master --master-bind-host HOST",
         )
     runner = waiting.get()
+    if own is not None:
+        environment.events.init.fire(environment=environment, runner=runner, web_ui=None)  # type: ignore[no-untyped-call]
     # Once open, its files need no name: a worker that is killed leaves nothing behind.
     with tempfile.TemporaryDirectory(prefix="valkeyctl-worker-") as folder:
         worker = Worker(environment, runner, hire, parent, Path(folder), own)

@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import selectors
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from valkeyctl.bench.load.orders import SILENCE, Hire, Meeting
-from valkeyctl.bench.services.children import Child, Interruptions
+from valkeyctl.bench.load.surroundings import child_environment, command_of
+from valkeyctl.bench.services.children import Child, Interruptions, end_all
 from valkeyctl.errors import (
     AuthError,
     FolderError,
@@ -29,9 +29,11 @@ _KINDS = (
     *(UsageError, ToolError, MissingError, PortTakenError),
     *(UnreachableError, AuthError, FolderError),
 )
-_COMMAND = (sys.executable, "-m", "valkeyctl.bench.load.worker")
+_MODULE = "valkeyctl.bench.load.worker"
 _POLL = 0.2
 _LOCAL_PATIENCE = 60.0
+# From the end of what a child says to its own end.
+_END_PATIENCE = 10.0
 
 
 def failure(message: Mapping[str, object]) -> ValkeyctlError:
@@ -39,12 +41,6 @@ def failure(message: Mapping[str, object]) -> ValkeyctlError:
     kind = next((one for one in _KINDS if one.code == message.get("code")), ToolError)
     hint = message.get("hint")
     return kind(str(message.get("text")), hint=hint if isinstance(hint, str) else None)
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment for a child, without settings of the user's own Locust runs."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LOCUST_")}
-    return {**inherited, **extra}
 
 
 @dataclass
@@ -79,7 +75,7 @@ class LocalWorkers:
                 )
                 self.children.append(
                     Child(
-                        _COMMAND,
+                        command_of(_MODULE),
                         log=self.folder / f"worker-{number}.log",
                         environment=child_environment(hire.environment()),
                         folder=self.folder,
@@ -104,8 +100,7 @@ class LocalWorkers:
 
     def end(self) -> None:
         """End all of them."""
-        for child in self.children:
-            child.end()
+        end_all(self.children)
 
 
 @dataclass(frozen=True)
@@ -165,7 +160,7 @@ def work(
         hire = Hire(*address, token, patience, theirs, locustfile, Path.cwd(), silence)
         with interruptions.shield():
             child = Child(
-                _COMMAND,
+                command_of(_MODULE),
                 log=log,
                 environment=child_environment(hire.environment()),
                 folder=log.parent,
@@ -206,11 +201,12 @@ def _follow(pipe: int, child: Child, progress: Callable[[Work], None]) -> Work:
                 progress(now)
     if now.phase == "done":
         return now
-    child.process.wait(_LOCAL_PATIENCE)
+    # It has nothing more to say; `work` ends one that does not end by itself.
+    status = child.wait(_END_PATIENCE)
     lines_ = child.last_lines()
+    how = f"ended with status {status}" if status is not None else "stopped working"
     raise ToolError(
-        f"the worker's process ended with status {child.status} before the run"
-        + (f": {lines_[-1]}" if lines_ else ""),
+        f"the worker's process {how} before the run" + (f": {lines_[-1]}" if lines_ else ""),
         hint=f"Its output is in {child.log}",
     )
 

@@ -11,6 +11,9 @@ WIDTH, HEIGHT = 440, 280
 LEFT, RIGHT, BOTTOM = 60, 12, 44
 SERIES = 6
 _LETTER, _LEGEND_LINE = 7.0, 20
+# With a gap beside it, and in the larger letters of a narrow screen.
+_DIGIT = 10.0
+_ROUND = {"1": 0, "2": 1, "5": 1}
 _MARKERS: tuple[Callable[[float, float], str], ...] = (
     lambda x, y: f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>',
     lambda x, y: f'<rect x="{x - 3:.1f}" y="{y - 3:.1f}" width="6" height="6"/>',
@@ -33,6 +36,8 @@ class Axis:
         low: Where it begins; None follows from the points.
         high: Where it ends; None follows from the points.
         percent: Whether its numbers, 0 to 1, are shown as shares.
+        marks: Values that have a mark, and what stands there, ascending; those without room
+            have none. Empty chooses round numbers.
     """
 
     label: str
@@ -40,24 +45,38 @@ class Axis:
     low: float | None = None
     high: float | None = None
     percent: bool = False
+    marks: Sequence[tuple[float, str]] = ()
 
     def scale(self, values: Iterable[float], start: float, end: float) -> tuple[Scale, Ticks]:
         """Return the map from values to places between *start* and *end*, and its marks."""
         if self.log:
             low, high = span(value for value in values if math.isfinite(value))
             place = log_scale(low, high, start, end)
-            return place, log_marks(low, high, place)
+            return place, _apart(self.marks, place) or log_marks(low, high, place)
         found = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
         low = min(found) if self.low is None else self.low
         high = max(found) if self.high is None else self.high
         if high <= low:
             high = low + 1
         place = linear(low, high, start, end)
-        return place, [(place(value), self.word(value)) for value in even_marks(low, high)]
+        even = [(place(value), self.word(value)) for value in even_marks(low, high)]
+        return place, _apart(self.marks, place) or even
 
     def word(self, value: float) -> str:
         """Return *value* as this axis shows it."""
+        if named := dict(self.marks).get(value):
+            return named
         return number(value) if not self.percent else f"{value * 100:.3g} %"
+
+
+def _apart(marks: Sequence[tuple[float, str]], place: Scale) -> list[tuple[float, str]]:
+    """Return the places of those *marks* whose texts do not touch."""
+    found: list[tuple[float, str]] = []
+    for value, text in marks:
+        at = place(value)
+        if not found or at - found[-1][0] > _LETTER * (len(text) + len(found[-1][1])) / 2 + 6:
+            found.append((at, text))
+    return found
 
 
 def marker(series: int, x: float, y: float) -> str:
@@ -92,7 +111,9 @@ def frame(top: float, bottom: float, across: Ticks, up: Ticks, labels: tuple[str
         parts.append(f'<path class="grid" d="M{x:.1f} {top:.0f}V{bottom:.0f}"/>')
         # The outermost number must not leave the plot.
         at = min(x, WIDTH - 3.5 * len(text))
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 16:.0f}" text-anchor="middle">{text}</text>')
+        parts.append(
+            f'<text x="{at:.1f}" y="{bottom + 16:.0f}" text-anchor="middle">{escape(text)}</text>'
+        )
     parts.append(f'<path class="axis" d="M{LEFT} {top:.0f}V{bottom:.0f}H{right}"/>')
     parts.append(
         f'<text x="{(LEFT + right) / 2:.0f}" y="{bottom + 36:.0f}" text-anchor="middle">'
@@ -179,6 +200,15 @@ def log_marks(low: float, high: float, place: Scale) -> Ticks:
     if len(inside) < 2:
         inside = [low, math.sqrt(low * high), high]
     return [(place(value), number(value)) for value in inside]
+
+
+def apart(marks: Ticks) -> Ticks:
+    """Return *marks* of an axis across without those that would run into a rounder one."""
+    kept: list[tuple[float, str]] = []
+    for place, text in sorted(marks, key=lambda mark: _ROUND.get(mark[1].strip("0.,"), 9)):
+        if all(abs(place - other) > _DIGIT * (len(text) + len(said)) / 2 for other, said in kept):
+            kept.append((place, text))
+    return sorted(kept)
 
 
 def even_marks(low: float, high: float) -> list[float]:

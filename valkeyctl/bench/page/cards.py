@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from valkeyctl.bench.figures.conclusion import METRIC_NAMES, figure
+from valkeyctl.bench.figures.savings import money_text
 from valkeyctl.bench.page.words import interval_words, ratio_words, share_words
 from valkeyctl.bench.statistics.intervals import LEAST_ROUNDS
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 Tone = Literal["good", "bad", "even", "open"]
 
-_HEADLINES = ("p50", "p99", "throughput")
+# For who has never met a percentile.
+_ABOUT = {
+    "p50": "Median latency (half of the answers)",
+    "p99": "p99 latency (99 of 100 answers)",
+    "throughput": "Throughput",
+}
 _MOST = 12
 
 
@@ -48,9 +54,10 @@ def _compared(report: Report) -> Iterator[Card]:
     arms = {arm.name: arm for arm in report.plan.arms}
     several = len(report.arms) > 2
     for one in report.comparisons:
-        if one.metric in _HEADLINES and not arms[one.candidate].same_as(arms[one.baseline]):
-            about = METRIC_NAMES[one.metric].capitalize()
-            yield _verdict(report, one, f"{one.candidate}: {about}" if several else about)
+        if one.metric in _ABOUT and not arms[one.candidate].same_as(arms[one.baseline]):
+            name = METRIC_NAMES[one.metric]
+            about = f"{one.candidate}: {name}" if several else _ABOUT[one.metric]
+            yield _verdict(report, one, about)
 
 
 def _verdict(report: Report, one: Comparison, about: str) -> Card:
@@ -103,7 +110,7 @@ def _worth(arm: ArmFigures, name: str) -> Iterator[Card]:
         unit = saved.prices.currency
         yield Card(
             f"{name}Saved on tokens",
-            f"{saved.money:,.4g} {unit}",
+            money_text(saved.money, unit),
             f"{share_words(saved.money_share)}; at {saved.prices.input:g} and "
             f"{saved.prices.output:g} {unit} a million",
             "good" if saved.money else "even",

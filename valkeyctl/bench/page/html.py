@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from valkeyctl.bench.figures.conclusion import METRIC_NAMES, figure
+from valkeyctl.bench.figures.savings import money_text
+from valkeyctl.bench.figures.sentence import short_name
 from valkeyctl.bench.page import plots
 from valkeyctl.bench.page.axes import Axis
 from valkeyctl.bench.page.cards import cards
@@ -20,14 +24,16 @@ from valkeyctl.bench.page.words import (
     share_words,
     time_words,
 )
+from valkeyctl.units import several
 
 if TYPE_CHECKING:
     from valkeyctl.bench.figures.arms import ArmFigures
-    from valkeyctl.bench.figures.timeline import Moment
     from valkeyctl.bench.report import Report
 
 _HEADLINES = ("p99", "p50", "throughput")
 _MOST_WHISKERS, _MOST_DRAWN = 32, 12
+# Times the usual step between moments: arms that take short turns stay whole lines.
+_PAUSE = 5.0
 _SHARES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
 
 
@@ -44,8 +50,10 @@ def render(report: Report) -> str:
         figure=figure,
         count=count,
         interval=interval_words,
+        money=money_text,
         ratio=ratio_words,
         share=share_words,
+        several=several,
         time=time_words,
     )
     page = environment.get_template("report.html.j2")
@@ -56,6 +64,7 @@ def render(report: Report) -> str:
         drawn=report.arms[:_MOST_DRAWN],
         metrics=METRIC_NAMES,
         cards=cards(report),
+        bypassed=any(arm.bypasses for arm in report.arms),
         several=len({one.candidate for one in report.comparisons}) > 1,
         streams=any(arm.ttft_ms for arm in report.arms),
         tokens=any(arm.tokens.input or arm.tokens.output for arm in report.arms),
@@ -130,11 +139,23 @@ def _over_time(report: Report) -> dict[str, str]:
 
 
 def _course(arm: ArmFigures, value: str) -> list[tuple[float, float | None]]:
-    def of(one: Moment) -> float | None:
-        found: float | None = getattr(one, value)
-        return found
+    """Return *value* over time, with a hole where the arm had not its turn for long.
 
-    return [(one.at, of(one)) for one in arm.moments]
+    A line through that time would show what nobody has measured.
+    """
+    points: list[tuple[float, float | None]] = []
+    pause = _longest_step(arm)
+    for one in arm.moments:
+        if points and one.at - points[-1][0] > pause:
+            points.append(((points[-1][0] + one.at) / 2, None))
+        points.append((one.at, getattr(one, value)))
+    return points
+
+
+def _longest_step(arm: ArmFigures) -> float:
+    """Return how far apart two moments may lie that are joined by a line."""
+    steps = sorted(later.at - one.at for one, later in pairwise(arm.moments))
+    return _PAUSE * steps[len(steps) // 2] if steps else math.inf
 
 
 def _marks(report: Report) -> Iterator[plots.Mark]:
@@ -163,7 +184,7 @@ def _whiskers(report: Report) -> list[plots.Whisker]:
             compared = tuple(one for one in compared if one.metric in fewer)
     return [
         plots.Whisker(
-            f"{one.candidate}: {one.metric}" if several else METRIC_NAMES[one.metric],
+            f"{one.candidate}: {short_name(one.metric)}" if several else METRIC_NAMES[one.metric],
             one.ratio,
             one.ci95,
             names.index(one.candidate),
@@ -173,15 +194,15 @@ def _whiskers(report: Report) -> list[plots.Whisker]:
 
 
 def _bar(arm: ArmFigures) -> plots.Bar:
-    known = (arm.hits or 0) + (arm.misses or 0) + (arm.collapsed or 0) + (arm.bypassed or 0)
     return plots.Bar(
         arm.name,
         (
             ("hit", "hits", arm.hits or 0),
             ("collapsed", "collapsed", arm.collapsed or 0),
+            ("stale", "stale", arm.stale or 0),
             ("miss", "misses", arm.misses or 0),
             ("bypass", "past the cache", arm.bypassed or 0),
-            ("unknown", "unknown", arm.requests - arm.errors - known),
+            ("unknown", "unknown", arm.requests - arm.errors - arm.outcomes.known),
             ("fault", "errors", arm.errors),
         ),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from valkeyctl.bench.figures.conclusion import METRIC_NAMES, figure
 from valkeyctl.bench.page.words import count, interval_words, ratio_words
+from valkeyctl.units import several
 
 if TYPE_CHECKING:
     from valkeyctl.bench.figures.arms import ArmFigures
@@ -29,7 +30,8 @@ def summary(report: Report) -> str:
     lines = [
         f"## Benchmark: {_text(name)}",
         "",
-        f"{loop}, {report.rounds} rounds, seed {plan.seed}, {report.samples:,} samples; "
+        *((f"**{_text(report.headline)}**", "") if report.headline else ()),
+        f"{loop}, {several(report.rounds, 'round')}, seed {plan.seed}, {report.samples:,} samples; "
         f"origin: {_text(str(report.facts.get('origin', '')))}",
         "",
         *(f"- {_SIGNS.get(one.kind, '')}{_text(one.text)}" for one in said[:_MOST_SENTENCES]),

@@ -21,6 +21,7 @@ from valkeyctl.bench.page.axes import (
     WIDTH,
     Axis,
     Scale,
+    apart,
     frame,
     keys,
     legend,
@@ -215,7 +216,7 @@ def intervals(whiskers: Sequence[Whisker], name: str) -> str:
         f'<rect class="band" x="{across(0.95):.1f}" y="{top}" '
         f'width="{across(1.05) - across(0.95):.1f}" height="{floor - top}"/>'
     ]
-    for x, text in log_marks(low, high, across):
+    for x, text in apart(log_marks(low, high, across)):
         parts.append(f'<path class="grid" d="M{x:.1f} {top}V{floor}"/>')
         parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{text}</text>')
     parts.append(f'<path class="one" d="M{across(1):.1f} {top}V{floor}"/>')

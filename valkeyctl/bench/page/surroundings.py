@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from valkeyctl.bench.report import Report
 
 _BYTES = "_bytes"
+_NAMES = {"cpu_s": "seconds of processor"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def method(report: Report) -> Iterator[tuple[str, str]]:
         )
     yield (
         "Rounds",
-        f"{report.rounds} of {plan.rounds}: each plays the next block of the same stream in "
-        "every arm, in alternating order; an arm keeps its cache over its rounds",
+        f"{report.rounds}, and {len(report.phases.cold)} before them of the cold start: each plays "
+        "the next block of the same stream in every arm, in alternating order; an arm keeps its "
+        "cache over its rounds",
     )
     yield "Seed", str(plan.seed)
     yield (
@@ -106,7 +108,7 @@ def surroundings(facts: Mapping[str, Node]) -> Iterator[tuple[str, str]]:
     yield from _gateways(facts.get("gateways"))
     server = facts.get("server")
     if isinstance(server, dict) and server:
-        yield "Server settings", ", ".join(f"{name} {value}" for name, value in server.items())
+        yield "Server settings", _settings(server)
 
 
 def _machine(known: Mapping[str, Node]) -> Iterator[tuple[str, str]]:
@@ -143,7 +145,7 @@ def servers(facts: Mapping[str, Node]) -> Iterator[ServerTable]:
             f"{kind} {one.get('address', '')} of {names}",
             tuple(
                 (
-                    name.removesuffix(_BYTES).replace("_", " "),
+                    _NAMES.get(name, name.removesuffix(_BYTES).replace("_", " ")),
                     _amount(name, before.get(name)),
                     _amount(name, after.get(name)),
                     _amount(name, delta.get(name)),
@@ -151,8 +153,20 @@ def servers(facts: Mapping[str, Node]) -> Iterator[ServerTable]:
                 for name in dict.fromkeys((*before, *after))
                 if name != "started_at"
             ),
-            ", ".join(f"{name} {value}" for name, value in settings.items()),
+            _settings(settings),
         )
+
+
+def _settings(settings: Mapping[str, Node]) -> str:
+    """Return a server's settings for a person: sizes in their units, and what is off as such."""
+    return ", ".join(f"{name} {_setting(name, value)}" for name, value in settings.items())
+
+
+def _setting(name: str, value: Node) -> str:
+    text = str(value)
+    if name == "maxmemory" and text.isdecimal():
+        return format_size(int(text)) if int(text) else "without a limit"
+    return text or "off"
 
 
 def _mapping(node: Node) -> Mapping[str, Node]:

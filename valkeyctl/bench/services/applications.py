@@ -26,9 +26,11 @@ from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import PortTakenError, StartError, UnreachableError, UsageError
 
 Kind = Literal["gateway", "sample"]
+# Without the user's folder on the import path: a redis.py in it is not the driver.
+_PYTHON = (sys.executable, "-P", "-m")
 COMMANDS: Mapping[Kind, tuple[str, ...]] = {
-    "gateway": (sys.executable, "-m", "valkeyctl", "gateway", "serve"),
-    "sample": (sys.executable, "-m", "valkeyctl.sample"),
+    "gateway": (*_PYTHON, "valkeyctl", "gateway", "serve"),
+    "sample": (*_PYTHON, "valkeyctl.sample"),
 }
 NAMES: Mapping[Kind, str] = {"gateway": "the gateway", "sample": "the sample application"}
 LOGS = tuple(f"{kind}-*.log" for kind in COMMANDS)
@@ -188,7 +190,8 @@ def options(kind: Kind, plan: Plan, target: Target, ttl: float) -> tuple[str, ..
         *("--seed", str(plan.seed)),
         *("--speedup", f"{plan.speedup:g}"),
         *("--cache-budget", f"{target.budget(plan):g}"),
-        *("--ttl", f"{ttl:g}"),
+        # Not :g, which gives a month an exponent that no duration has.
+        *("--ttl", f"{ttl:.3f}"),
         # A line for every request is work that both arms would pay for.
         *("--log-level", "warning"),
     )

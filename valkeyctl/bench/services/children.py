@@ -14,9 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from valkeyctl.bench.services.boundedlog import BoundedLog
 from valkeyctl.errors import StartError
 
-_GRACE = 5.0
+GRACE = 5.0
 _LOG_LINES = 20
 _LOOK = 0.02
 # Of one who presses Ctrl-C twice: what the first has begun must come to its end.
@@ -30,7 +31,7 @@ _SIGNALS = {
 
 
 class Child:
-    """A process in a group of its own, whose output goes to a file.
+    """A process in a group of its own, whose output goes to a file of bounded size.
 
     Args:
         command: Its program and arguments.
@@ -56,12 +57,14 @@ class Child:
         said: bytes = b"",
     ) -> None:
         self.log = log
+        self._asked = False
         try:
-            with log.open("wb") as output:
+            self._output = BoundedLog(log)
+            try:
                 self.process = subprocess.Popen(
                     list(command),
                     stdin=subprocess.PIPE if said else subprocess.DEVNULL,
-                    stdout=output,
+                    stdout=self._output.theirs,
                     stderr=subprocess.STDOUT,
                     env=dict(environment),
                     cwd=folder,
@@ -69,9 +72,13 @@ class Child:
                     # Ctrl-C at the terminal reaches us alone; we end the children in order.
                     start_new_session=True,
                 )
-        except OSError as error:
+            except BaseException:
+                self._output.end()
+                raise
+        except (OSError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or str(error)
             raise StartError(
-                f"cannot start {command[0]}: {(error.strerror or str(error)).lower()}",
+                f"cannot start {command[0]}: {why.lower()}",
                 hint="See whether it is there, and how many processes may run: ulimit -u",
             ) from error
 
@@ -110,22 +117,40 @@ class Child:
             return ()
         return tuple(line for line in text.splitlines() if line.strip())[-_LOG_LINES:]
 
-    def end(self, grace: float = _GRACE) -> None:
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM, once, and do not wait."""
+        if self._asked or self.status is not None:
+            return
+        self._asked = True
+        self._signal(signal.SIGTERM)
+        # One that is paused would not hear of it.
+        self._signal(signal.SIGCONT)
+
+    def end(self, grace: float = GRACE) -> None:
         """End it and whatever it started: SIGTERM, and SIGKILL after *grace* seconds."""
         if self.process.returncode is not None:
+            # Asked away by `status`, on a system without waitid.
+            self._output.end()
             return
-        if self.status is None:
-            self._signal(signal.SIGTERM)
-            # One that is paused would not hear of it.
-            self._signal(signal.SIGCONT)
-            self.wait(grace)
+        self.ask_to_end()
+        self.wait(grace)
         # Its own children may outlive it, so the group is killed either way.
         self._signal(signal.SIGKILL)
         self.process.wait()
+        self._output.end()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
+
+
+def end_all(children: Sequence[Child], grace: float = GRACE) -> None:
+    """End all of them, which have *grace* seconds together and not one after another."""
+    until = time.monotonic() + grace
+    for child in children:
+        child.ask_to_end()
+    for child in children:
+        child.end(max(0.0, until - time.monotonic()))
 
 
 class Interruptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.error
 import urllib.request
 
@@ -14,6 +15,7 @@ from valkeyctl.errors import UsageError
 
 _TIMEOUT = 5.0
 _MOST_BYTES = 10_000_000
+_CHUNK = 1 << 16
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -41,9 +43,20 @@ def _metrics(url: str) -> str | None:
     """Return what *url* serves as metrics, empty when it has no such page; None when silent."""
     try:
         with _opener.open(f"{url}/metrics", timeout=_TIMEOUT) as answer:
-            return str(answer.read(_MOST_BYTES).decode("utf-8", errors="replace"))
+            return _text(answer)
     except urllib.error.HTTPError as error:
         error.close()
         return ""
     except (OSError, ValueError, http.client.HTTPException):
         return None
+
+
+def _text(answer: http.client.HTTPResponse) -> str | None:
+    """Return the beginning of the body; None of one that takes longer than the whole may."""
+    until = time.monotonic() + _TIMEOUT
+    body = b""
+    while len(body) < _MOST_BYTES and (piece := answer.read1(_CHUNK)):
+        body += piece
+        if time.monotonic() > until:
+            return None
+    return body.decode("utf-8", errors="replace")

@@ -89,7 +89,8 @@ class Disturber:
         """Take in how far the run is; make the fault when it is time.
 
         That is when the share of the block's requests, or of its time where that is
-        known beforehand, has passed: whichever comes first.
+        known beforehand, has passed: whichever comes first. In an open loop it is the
+        time: its samples may be of requests that earlier blocks have sent ahead.
 
         Args:
             arm: Name of the arm that plays.
@@ -120,9 +121,9 @@ class Disturber:
                 wait=self._during.at * seconds if seconds else None,
             )
             self._one.start()
-        if _share(len(self._plan.arms), index, number, self._plan.rounds, done, total) >= (
-            self._during.at
-        ):
+        scheduled = self._plan.load_model == "open" and seconds > 0
+        played = _share(len(self._plan.arms), index, number, self._plan.rounds, done, total)
+        if not scheduled and played >= self._during.at:
             self._one.due.set()
         if self._one.failure is not None:
             self._finish(self._one)

@@ -19,7 +19,7 @@ from valkeyctl.bench.services.applications import (
     options,
     wait_until_healthy,
 )
-from valkeyctl.bench.services.children import Interruptions
+from valkeyctl.bench.services.children import Interruptions, end_all
 from valkeyctl.bench.services.target import Counters, Fault, Target, ThrowawayServer
 from valkeyctl.endpoint import Endpoint
 from valkeyctl.errors import ToolError, UsageError, ValkeyctlError
@@ -174,8 +174,7 @@ class Lineup:
 
     def end(self) -> None:
         """End every process; raises nothing that a run would die of."""
-        for application in self.applications:
-            application.child.end()
+        end_all([application.child for application in self.applications])
         for store in self._stores:
             if store.throwaway is not None:
                 # It dies with us at the latest; the measurement is not lost for it.

@@ -11,10 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-Floats = npt.NDArray[np.float64]
+from valkeyctl.bench.statistics.blocks import Floats, block_means
 
 LEAST_BLOCKS = 5
 # Of fewer rounds, the autocorrelation that was measured says next to nothing; of fewer
@@ -39,11 +36,14 @@ class Dependence:
             error of its estimate; 0 where it cannot be told from none.
         blocks: How many blocks of consecutive rounds to resample, each as one.
         widening: Factor on the interval for what neighbouring blocks still share; 1 or more.
+        longer: How many times as many rounds would be worth `LEAST_BLOCKS` independent
+            ones; 1 where these are.
     """
 
     autocorrelation: float
     blocks: int
     widening: float
+    longer: float = 1.0
 
 
 def lag1(values: Floats) -> float:
@@ -79,8 +79,7 @@ def dependence(values: Floats) -> Dependence:
         groups = n // size
         if groups < (_MEASURABLE if size == 1 else _LEAST_GROUPS):
             break
-        edges = np.arange(groups + 1) * n // groups
-        means = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+        means = block_means(values, groups)
         plain = lag1(means)
         if plain + 1 / groups < _SIGNIFICANT / math.sqrt(groups):
             continue
@@ -90,7 +89,7 @@ def dependence(values: Floats) -> Dependence:
         if error > widest:
             widest = error
             blocks = max(LEAST_BLOCKS, groups // max(1, round(_LENGTHS * r / (1 - r**2))))
-            found = Dependence(r, blocks, _widening(r, groups, blocks))
+            found = Dependence(r, blocks, _widening(r, groups, blocks), _longer(r, groups))
     return found
 
 
@@ -99,6 +98,14 @@ def _widening(r: float, n: int, blocks: int) -> float:
     whole = _variance_of_mean(r, n)
     apparent = (_variance_of_mean(r, n / blocks) - whole) / (blocks - 1)
     return math.sqrt(max(1.0, whole / apparent))
+
+
+def _longer(r: float, n: int) -> float:
+    """Return by how much *n* values of an AR(1) process are too few for `LEAST_BLOCKS` pieces.
+
+    In the long run, (1 + r) / (1 - r) of them are worth one that is independent.
+    """
+    return max(1.0, LEAST_BLOCKS * (1 + r) / (1 - r) / n)
 
 
 def _variance_of_mean(r: float, n: float) -> float:

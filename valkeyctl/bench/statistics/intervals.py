@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from valkeyctl.bench.statistics.blocks import blocks_of, totals
 from valkeyctl.bench.statistics.dependence import LEAST_BLOCKS, dependence
 
 Floats = npt.NDArray[np.float64]
@@ -46,7 +47,7 @@ def rank(count: int, q: float) -> int:
     """
     if count < 1 or not 0 < q <= 1:
         raise ValueError(f"no rank for q={q} of {count} values")
-    # The margin keeps 0.95 * 20, which a float holds as 19.000000000000004, at 19.
+    # The margin keeps 0.07 * 100, which floats make 7.000000000000001, at 7.
     return max(0, math.ceil(q * count - 1e-9) - 1)
 
 
@@ -66,15 +67,19 @@ class Estimate:
     Attributes:
         value: From all rounds together.
         ci95: Bounds of the 95 % interval; None where the samples support none: with fewer
-            than `LEAST_BLOCKS` rounds, or a quantile with next to nothing beyond it.
+            than `LEAST_BLOCKS` rounds, a quantile with next to nothing beyond it, or of a
+            share an interval that would leave everything possible.
         blocks: How many blocks of rounds the interval rests on; 0 without one.
         autocorrelation: Of neighbouring rounds; 0 where it cannot be told from none.
+        longer: How many times as long the run would have to be for its noise to be worth
+            `LEAST_BLOCKS` independent rounds; 1 where it is long enough.
     """
 
     value: float
     ci95: tuple[float, float] | None
     blocks: int = 0
     autocorrelation: float = 0.0
+    longer: float = 1.0
 
 
 def judge(ratio: Estimate, rounds: int, *, floor: float = 0.0) -> Verdict:
@@ -167,7 +172,7 @@ class Series:
             weights: One row for each resample, one column for each block of consecutive
                 rounds; as many blocks as rounds, or fewer. Whole numbers.
         """
-        total = partial(_totals, weights)
+        total = partial(totals, weights)
 
         # A resample of rounds without a right answer has no figure; the interval says so.
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -191,7 +196,7 @@ class Series:
         """
         if metric not in QUANTILES:
             return self.evaluate(metric, weights)
-        counts = _totals(weights, self._counts)
+        counts = totals(weights, self._counts)
         wanted, q = _wanted(metric, counts), QUANTILES[metric]
         error = np.round(np.sqrt(q * (1 - q) * counts))
         below = self._at_rank(np.maximum(wanted - error, 1), weights)
@@ -215,7 +220,7 @@ class Series:
         # Column 0 is 0 and the last one counts all; a resample of no value stays NaN.
         places = (below < wanted[:, None]).sum(axis=1)
         edges = self._bin_edges
-        owners = _blocks_of(len(self.rounds), blocks)[self._owners]
+        owners = blocks_of(len(self.rounds), blocks)[self._owners]
         for place in np.unique(places[places < len(edges)]):
             chosen = np.flatnonzero(places == place)
             inside = slice(edges[place - 1], edges[place])
@@ -235,7 +240,7 @@ class Series:
         if blocks not in self._bins:
             edges = self._bin_edges
             bins = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-            cells = bins * blocks + _blocks_of(len(self.rounds), blocks)[self._owners]
+            cells = bins * blocks + blocks_of(len(self.rounds), blocks)[self._owners]
             counts = np.bincount(cells, minlength=(len(edges) - 1) * blocks)
             table = np.zeros((len(edges), blocks))
             table[1:] = np.cumsum(counts.reshape(-1, blocks), axis=0)
@@ -312,6 +317,7 @@ class Bootstrap:
             (value * math.exp(-down), value * math.exp(up)),
             min(first.blocks, second.blocks),
             max(first.autocorrelation, second.autocorrelation),
+            max(first.longer, second.longer),
         )
 
     def _estimate(
@@ -338,9 +344,11 @@ class Bootstrap:
         high = max(rounds.widening * _typical(away, 0.975), 0.0)
         if share:
             bounds = (max(0.0, value + low), min(1.0, value + high))
+            if bounds == (0.0, 1.0):
+                return Estimate(value, None, 0, rounds.autocorrelation, rounds.longer)
         else:
             bounds = (value * math.exp(low), value * math.exp(high))
-        return Estimate(value, bounds, rounds.blocks, rounds.autocorrelation)
+        return Estimate(value, bounds, rounds.blocks, rounds.autocorrelation, rounds.longer)
 
     def _subsets(self, blocks: int) -> Floats:
         """Return weights of 0 and 1: all subsets of few blocks, some of many; none empty."""
@@ -375,21 +383,6 @@ def _log_reach(one: Estimate, side: int) -> float:
     return abs(math.log(one.ci95[side] / one.value))
 
 
-def _totals(weights: Floats, values: Floats) -> Floats:
-    """Return the weighted sum of *values*, one a round, for every row of *weights*."""
-    edges = _edges(len(values), weights.shape[1])
-    return np.asarray(weights @ np.add.reduceat(values, edges[:-1]), dtype=np.float64)
-
-
 def _wanted(metric: str, counts: Floats) -> Floats:
     """Return the rank, from 1, of the quantile among so many values, as `rank` does."""
     return np.maximum(np.ceil(QUANTILES[metric] * counts - 1e-9), 1)
-
-
-def _edges(rounds: int, blocks: int) -> npt.NDArray[np.int64]:
-    return np.arange(blocks + 1) * rounds // blocks
-
-
-def _blocks_of(rounds: int, blocks: int) -> npt.NDArray[np.int64]:
-    """Return the block of each round: consecutive ones, as even as can be."""
-    return np.repeat(np.arange(blocks), np.diff(_edges(rounds, blocks)))

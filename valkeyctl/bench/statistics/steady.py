@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from valkeyctl.bench.statistics.dependence import Floats, dependence
+from valkeyctl.bench.statistics.blocks import Floats, block_means
+from valkeyctl.bench.statistics.dependence import dependence
 
 LEAST_ROUNDS = 10
 TEST = "MSER for where it begins, Mann-Kendall for a trend that remains"
@@ -153,9 +154,7 @@ def _inflation(values: Floats) -> float:
 
 def _trend(values: Floats) -> float:
     """Return by how much *values* change from first to last; 0 where it may be chance."""
-    points = min(len(values), _MOST_POINTS)
-    edges = np.arange(points + 1) * len(values) // points
-    values = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+    values = block_means(values, min(len(values), _MOST_POINTS))
     n = len(values)
     later, earlier = np.triu_indices(n, k=1)[::-1]
     differences = values[later] - values[earlier]

@@ -13,18 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from valkeyctl.bench.sweep.stackdistance import Integers
+from valkeyctl.bench.sweep.valuesizes import (
+    DEFAULT_VALUE_BYTES,
+    RESPONSE_KEY_BYTES,
+    Known,
+    of_tokens,
+    unknown_size,
+    value_sizes,
+)
 from valkeyctl.bench.traffic.keys import KeyPicker
 from valkeyctl.bench.traffic.scenario import Scenario
 from valkeyctl.bench.traffic.traces import View, read_accesses, read_keys
 from valkeyctl.errors import UsageError
+from valkeyctl.units import several
 
-# What a stored answer is taken to weigh: its text, and the JSON around it.
-TOKEN_BYTES = 4
-ENVELOPE_BYTES = 400
 # Mooncake's blocks; their text is what a cache of contexts would hold.
 BLOCK_TOKENS = 512
-DEFAULT_VALUE_BYTES = 1024
-_OUTPUT_TOKENS = "output_tokens"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Accesses:
         times: Seconds of each access, ascending from 0; None where nothing says it.
         about: Where they come from, for the report.
         assumed: How the values' sizes were assumed; empty where they were given.
+        key_bytes: How long the keys are on the server, about, unless somebody says it.
     """
 
     keys: Integers = field(repr=False)
@@ -44,6 +49,7 @@ class Accesses:
     times: npt.NDArray[np.float64] | None = field(repr=False)
     about: str
     assumed: str = ""
+    key_bytes: int = RESPONSE_KEY_BYTES
 
     @property
     def distinct(self) -> int:
@@ -111,14 +117,19 @@ def from_trace(
     times: list[float] = []
     values: list[int] = []
     assumed: set[str] = set()
+    resized: set[int] = set()
     for found in islice(_recorded(path, view), most):
         key = numbered.setdefault(found.key, len(values))
+        size, how = (value, "") if value is not None else found.size
         if key == len(values):
-            size, how = (value, "") if value is not None else found.size
             values.append(size)
             assumed.add(how)
+        elif size != values[key]:
+            resized.add(key)
         keys.append(key)
         times.append(found.time / speedup)
+    if resized:
+        assumed.add(f"the first size of each of {several(len(resized), 'key')} with several sizes")
     return Accesses(
         np.array(keys, np.int64),
         np.array(values, np.int64),
@@ -142,44 +153,48 @@ def from_scenario(
         scenario: Says which keys there are, and how popular each is.
         requests: How many accesses.
         seed: Of the run.
-        value: Bytes of every value; None assumes them from the scenario's sizes.
+        value: Bytes of every value; None draws them as a run does.
         rate: Accesses a second; None is the scenario's own rate, where it has one.
+
+    Raises:
+        UsageError: The keys are those of a trace that cannot be used.
+        FolderError: That trace cannot be read.
     """
-    size, assumed = _assumed_size(scenario) if value is None else (value, "")
     kinds = list(accumulate(one.weight for one in scenario.requests))
+    sizes = value_sizes(scenario, seed)
     # As `traffic.stream` draws them.
     rng = random.Random(f"order {seed}")
-    drawn = []
-    for key in islice(_scenario_keys(scenario, rng), requests):
+    numbered: dict[tuple[str, int], int] = {}
+    places: list[int] = []
+    values: list[int] = []
+    for key, known in islice(_scenario_keys(scenario, rng), requests):
         kind = bisect_right(kinds, rng.random() * kinds[-1]) if len(kinds) > 1 else 0
-        drawn.append(key * len(kinds) + min(kind, len(kinds) - 1))
-    about = f"{len(drawn):,} requests of scenario {scenario.name}"
+        kind = min(kind, len(kinds) - 1)
+        place = numbered.setdefault((key, kind), len(values))
+        if place == len(values):
+            values.append(sizes.rules[kind](key, known) if value is None else value)
+        places.append(place)
+    made = Accesses(
+        np.array(places, np.int64),
+        np.array(values, np.int64),
+        None,
+        f"{len(places):,} requests of scenario {scenario.name}",
+        sizes.assumed if value is None else "",
+        sizes.key_bytes,
+    )
     rate = scenario.rate if rate is None else rate
-    return replace(from_keys(drawn, value=size, rate=rate, about=about), assumed=assumed)
+    return made if rate is None else made.at_rate(rate)
 
 
-def _scenario_keys(scenario: Scenario, rng: random.Random) -> Iterator[int]:
+def _scenario_keys(scenario: Scenario, rng: random.Random) -> Iterator[tuple[str, Known]]:
+    """Yield each request's key, and the sizes that are not drawn for it."""
     if scenario.keys.popularity == "trace":
-        numbered: dict[str, int] = {}
         for record in read_keys(Path(scenario.keys.trace)):
-            yield numbered.setdefault(str(record.identity), len(numbered))
+            yield str(record.identity), record.sizes()
         return
     picker = KeyPicker(scenario.keys)
     for index in count():
-        yield picker.draw(rng, index)
-
-
-def _assumed_size(scenario: Scenario) -> tuple[int, str]:
-    sizes = scenario.sizes.get(_OUTPUT_TOKENS)
-    if sizes is None:
-        return DEFAULT_VALUE_BYTES, f"each value takes {DEFAULT_VALUE_BYTES} bytes"
-    # One size for all: what matters for the total is the mean of the log-normal.
-    mean = min(float(sizes.most), sizes.median * float(np.exp(sizes.sigma**2 / 2)))
-    return (
-        ENVELOPE_BYTES + round(TOKEN_BYTES * mean),
-        f"each answer takes {TOKEN_BYTES} bytes a token, {mean:.0f} tokens, and "
-        f"{ENVELOPE_BYTES} around them",
-    )
+        yield str(picker.draw(rng, index)), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +208,7 @@ class _Found:
 
 def _recorded(path: Path, view: View) -> Iterator[_Found]:
     if view == "blocks":
-        of_block = _of_tokens(BLOCK_TOKENS, "block")
+        of_block = of_tokens(BLOCK_TOKENS, "block")
         for access in read_accesses(path, view=view):
             yield _Found(access.time or 0.0, access.key, of_block)
         return
@@ -204,14 +219,7 @@ def _recorded(path: Path, view: View) -> Iterator[_Found]:
         if record.size is not None:
             size = record.size, ""
         elif record.output_tokens is not None:
-            size = _of_tokens(record.output_tokens, "answer")
+            size = of_tokens(record.output_tokens, "answer")
         else:
-            size = DEFAULT_VALUE_BYTES, f"each value takes {DEFAULT_VALUE_BYTES} bytes"
+            size = unknown_size()
         yield _Found(record.arrival, str(record.identity), size)
-
-
-def _of_tokens(tokens: int, what: str) -> tuple[int, str]:
-    return (
-        ENVELOPE_BYTES + TOKEN_BYTES * tokens,
-        f"each {what} takes {TOKEN_BYTES} bytes a token and {ENVELOPE_BYTES} around them",
-    )

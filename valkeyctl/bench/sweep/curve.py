@@ -23,8 +23,6 @@ from valkeyctl.bench.sweep.sampling import Exact, Sample, clipped, power_of_two
 from valkeyctl.bench.sweep.stackdistance import Integers
 from valkeyctl.errors import UsageError
 
-# A key of the response cache: application, namespace and 64 hexadecimal digits.
-KEY_BYTES = 82
 # In front of every value that the cache service stores; see docs/reference/entry-format.md.
 HEADER_BYTES = 38
 MOST_EXACT = 4_000_000
@@ -115,7 +113,7 @@ def miss_ratio_curve(
     *,
     server: Server | None = None,
     sizes: Sequence[int] | None = None,
-    key_bytes: int = KEY_BYTES,
+    key_bytes: int | None = None,
     header_bytes: int = HEADER_BYTES,
     gain: float = DEFAULT_GAIN,
     most_exact: int = MOST_EXACT,
@@ -131,7 +129,7 @@ def miss_ratio_curve(
         server: How it evicts; None is Valkey's default for an LRU cache.
         sizes: Values of ``maxmemory``, ascending; None takes steps of a half and a third
             from a few entries to where all fit, and two doublings more.
-        key_bytes: Length of every key.
+        key_bytes: Length of every key; None is what the stream says.
         header_bytes: In front of every value.
         gain: What a doubling of memory has to add to be worth it, in (0, 1).
         most_exact: Accesses above which the exact curve is of a sample of the keys.
@@ -143,6 +141,7 @@ def miss_ratio_curve(
         UsageError: Sizes not ascending, or none above what the server itself takes.
     """
     server = server or Server()
+    key_bytes = accesses.key_bytes if key_bytes is None else key_bytes
     if not 0 < gain < 1:
         raise UsageError(f"the gain is {gain}", hint="Give a share above 0 and below 1")
     if sizes is not None:

@@ -58,7 +58,8 @@ def _worth(found: Curve) -> Iterator[Sentence]:
         "result",
         f"{size_words(knee.maxmemory)} gives {knee.valkey:.1%} of the {found.possible:.1%} that "
         f"are possible; from there on no doubling gains {points}. All entries fit into "
-        f"{size_words(found.fits)}.",
+        f"{size_words(found.fits)}."
+        + (" Smaller sizes were not looked at." if knee is found.points[0] else ""),
     )
 
 

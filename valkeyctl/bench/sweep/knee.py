@@ -1,10 +1,14 @@
-"""Where more memory stops paying."""
+"""Where more stops paying."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 DEFAULT_GAIN = 0.01
+# Of ratios and rates, so that a gain of exactly what was asked for counts as one.
+_ROUNDING = 1e-12
 
 
 def knee(points: Sequence[tuple[float, float]], gain: float = DEFAULT_GAIN) -> float | None:
@@ -14,35 +18,51 @@ def knee(points: Sequence[tuple[float, float]], gain: float = DEFAULT_GAIN) -> f
     look for the point furthest from a chord (Kneedle among them) move with the range
     that happens to be drawn.
 
+    Between two points the curve is taken as straight over the logarithm of the size, so
+    that what four doublings gain together is a quarter of it for each. A curve that dips
+    is looked at as if it stayed where it was: no doubling pays that only makes a dip good.
+
     Args:
-        points: (size, hit ratio), sizes ascending, ratios not falling.
-        gain: Share of all accesses that a doubling has to add, in (0, 1).
+        points: (size, gained), sizes above 0 and ascending.
+        gain: What a doubling has to add, above 0, in the unit of what is gained.
 
     Returns:
-        One of the sizes; None when the curve still climbs so steeply at its end that no
-        doubling within it shows the contrary.
+        One of the sizes; None when the curve still climbs so steeply towards its end that
+        no doubling within it shows the contrary.
     """
+    if not points:
+        return None
+    climbing = _never_falling(points)
+    first, last = climbing[0][0], climbing[-1][0]
+    given = {size for size, _ in climbing}
+    # What a doubling gains changes its course where it begins or ends at a point; the last
+    # one of all ends at the last point.
+    starts = {start for size in given for start in (size, size / 2) if first <= start <= last / 2}
     found: float | None = None
-    for size, ratio in reversed(points):
-        if 2 * size > points[-1][0]:
-            continue
-        if _at(points, 2 * size) - ratio >= gain:
-            return found
-        found = size
+    for start in sorted(starts, reverse=True):
+        if _at(climbing, 2 * start) - _at(climbing, start) >= gain * (1 - _ROUNDING):
+            break
+        if start in given:
+            found = start
     return found
 
 
+def _never_falling(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    best = -math.inf
+    climbing = []
+    for size, gained in points:
+        best = max(best, gained)
+        climbing.append((size, best))
+    return climbing
+
+
 def _at(points: Sequence[tuple[float, float]], size: float) -> float:
-    """Return the ratio at *size*, on the straight line between the points around it."""
-    before = points[0]
-    for point in points:
-        if point[0] >= size:
-            if point[0] == before[0]:
-                return point[1]
-            share = (size - before[0]) / (point[0] - before[0])
-            return before[1] + share * (point[1] - before[1])
-        before = point
-    return before[1]
+    """Return what *size*, which lies within *points*, gains."""
+    for (low, before), (high, after) in pairwise(points):
+        if low <= size <= high:
+            share = math.log(size / low) / math.log(high / low)
+            return before + share * (after - before)
+    return points[-1][1]
 
 
 def points_words(gain: float) -> str:

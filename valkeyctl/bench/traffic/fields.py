@@ -4,8 +4,8 @@ from __future__ import annotations
 
 MOST_SIZE = 1_000_000_000
 MOST_KEYS = 1_000_000_000
-TOP_NEEDED = ("name", "about", "requests", "keys")
-TOP = ("application", "sizes", "load", "arms", "server", "env", "during")
+TOP_NEEDED = ("requests", "keys")
+TOP = ("name", "about", "application", "sizes", "load", "arms", "server", "env", "during")
 LOAD = ("users", "rate", "arrivals", "speedup", "block")
 KEYS = ("count", "popularity", "exponent", "hot_keys", "hot_requests", "once", "trace")
 REQUEST = ("method", "path", "weight", "headers", "body", "expect")

@@ -101,14 +101,18 @@ class Maker:
 
     def size(self, name: str, key: str) -> int:
         """Return what is drawn for *key* from the distribution of sizes called *name*."""
-        sizes = self._sizes[name]
-        if not sizes.sigma:
-            return max(1, min(sizes.most, round(sizes.median)))
-        seed = f"{self.seed} {name} {key}".encode()
-        # 48 bits and a half, so that it is never 0 or 1, where the quantile is infinite.
-        drawn = int.from_bytes(blake2b(seed, digest_size=6).digest())
-        normal = _NORMAL.inv_cdf((drawn + 0.5) / 2**48)
-        return max(1, min(sizes.most, round(sizes.median * exp(sizes.sigma * normal))))
+        return drawn_size(self._sizes[name], name, self.seed, key)
+
+
+def drawn_size(sizes: Sizes, name: str, seed: int, key: str) -> int:
+    """Return what is drawn for *key* from *sizes*, which the scenario calls *name*."""
+    if not sizes.sigma:
+        return max(1, min(sizes.most, round(sizes.median)))
+    text = f"{seed} {name} {key}".encode()
+    # 48 bits and a half, so that it is never 0 or 1, where the quantile is infinite.
+    drawn = int.from_bytes(blake2b(text, digest_size=6).digest())
+    normal = _NORMAL.inv_cdf((drawn + 0.5) / 2**48)
+    return max(1, min(sizes.most, round(sizes.median * exp(sizes.sigma * normal))))
 
 
 class _OfTheKey:

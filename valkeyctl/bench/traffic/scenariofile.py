@@ -119,7 +119,7 @@ def _scenario(document: Document, folder: Path | None) -> Scenario:
     _check_requests(top, requests)
     return Scenario(
         name=_name(top),
-        about=top.text("about"),
+        about=top.text("about", default="", empty=True),
         requests=requests,
         keys=_keys(top.section("keys", (), fields.KEYS), folder),
         application=top.choice("application", get_args(Application), "gateway"),  # type: ignore[arg-type]
@@ -137,7 +137,8 @@ def _scenario(document: Document, folder: Path | None) -> Scenario:
 
 
 def _name(top: Section) -> str:
-    name = top.text("name")
+    stem = Path(top.document.file).stem
+    name = top.text("name", default=stem if _ARM_NAME.fullmatch(stem) else "scenario")
     if not _ARM_NAME.fullmatch(name):
         raise top.wrong("name", f"{name!r:.60} must be letters, digits, -, _ and dots, 40 at most")
     return name

@@ -41,9 +41,11 @@ class Section:
         for key in self.node:
             if key not in allowed:
                 raise self.wrong(key, f"is unknown{meant(key, allowed)}")
-        for key in needed:
-            if key not in self.node:
-                raise self.wrong(key, "is missing")
+        missing = [key for key in needed if key not in self.node]
+        if missing:
+            first, *others = missing
+            also = f", and so is {', '.join(others)}" if others else ""
+            raise self.wrong(first, f"is missing{also}")
 
     def wrong(self, key: str, text: str) -> UsageError:
         """Return the error that says *text* of the field *key*."""

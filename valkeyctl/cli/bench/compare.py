@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from valkeyctl.cli.bench import options as option
-from valkeyctl.cli.bench.outcome import Papers, gate_status, say_verdicts, write_text
+from valkeyctl.cli.bench.outcome import (
+    FOUND_SOMETHING,
+    Papers,
+    gate_status,
+    say_verdicts,
+    write_text,
+)
 from valkeyctl.cli.boundary import Command, new_app
 from valkeyctl.cli.output import show
 from valkeyctl.errors import InconclusiveError, UsageError, ValkeyctlError
@@ -67,6 +74,7 @@ def compare(
     gates = [Gate.parse(text) for text in gate or ()]
     papers = Papers(junit, markdown)
     papers.check(ctx)
+    begin = time.monotonic()
     try:
         loaded = [load_samples(folder) for folder in runs]
         found = weigh(loaded[0], *loaded[1:], floor=[load_samples(one) for one in floor or ()])
@@ -77,9 +85,10 @@ def compare(
             verdicts = [one.judge_change(found, last) for one in gates]
     except ValkeyctlError as error:
         if junit is not None:
-            write_text(junit, failed_junit(COMPARE_SUITE, gates, error))
+            passed = time.monotonic() - begin
+            write_text(junit, failed_junit(COMPARE_SUITE, gates, error, passed))
         raise
-    _conclude(ctx, found, verdicts, papers)
+    _conclude(ctx, found, verdicts, papers, seconds=time.monotonic() - begin)
 
 
 def _check_folders(folders: Sequence[Path]) -> None:
@@ -107,14 +116,19 @@ def _check(gates: Sequence[Gate], found: RunComparison) -> None:
 
 
 def _conclude(
-    ctx: typer.Context, found: RunComparison, verdicts: Sequence[Verdict], papers: Papers
+    ctx: typer.Context,
+    found: RunComparison,
+    verdicts: Sequence[Verdict],
+    papers: Papers,
+    *,
+    seconds: float,
 ) -> None:
     from valkeyctl.bench.page.compared import comparison_summary
     from valkeyctl.cli.bench.junit import comparison_junit
 
-    status = gate_status(verdicts) or (InconclusiveError.exit_code if found.refused else 0)
+    status = _status(found, verdicts)
     if papers.junit is not None:
-        write_text(papers.junit, comparison_junit(found, verdicts))
+        write_text(papers.junit, comparison_junit(found, verdicts, seconds))
     if papers.markdown == "-":
         sys.stdout.write(comparison_summary(found, verdicts))
     else:
@@ -129,6 +143,16 @@ def _conclude(
     say_verdicts(ctx, verdicts)
     if status:
         raise typer.Exit(status)
+
+
+def _status(found: RunComparison, verdicts: Sequence[Verdict]) -> int:
+    """Return what a comparison ends with, as a run does: its gates, a refusal, or errors."""
+    if status := gate_status(verdicts):
+        return status
+    if found.refused:
+        return InconclusiveError.exit_code
+    bounded = any(verdict.metric == "errors" for verdict in verdicts)
+    return FOUND_SOMETHING if found.failed and not bounded else 0
 
 
 def _print(console: Console, found: RunComparison) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,13 +40,14 @@ def conduct(ctx: typer.Context, wishes: Wishes) -> None:
 
     check_extras()
     from valkeyctl.bench.gate import Gate
+    from valkeyctl.bench.runfile import RUN_FILE
     from valkeyctl.gateway.settings import GatewaySettings
 
     # An upstream that the gateway would refuse is refused before anything starts.
     GatewaySettings(upstream=wishes.upstream)
     gates = [Gate.parse(text) for text in wishes.gates]
     papers = Papers(wishes.junit, wishes.markdown, wishes.csv)
-    papers.check(ctx)
+    papers.check(ctx, out=wishes.out)
     plan = wishes.plan(target.bench_defaults(ctx))
     for gate in gates:
         gate.check(plan)
@@ -73,7 +75,8 @@ def conduct(ctx: typer.Context, wishes: Wishes) -> None:
         _check_counters(gates, plan, where)
         # Some seconds pass before the load begins and a bar shows anything.
         say(ctx, f"bench: {_outline(plan)}")
-        say(ctx, f"into   {folder}")
+        earlier = ", in place of the run that is there" if (folder / RUN_FILE).exists() else ""
+        say(ctx, f"into   {folder}{earlier}")
         _invite(plan, where)
         with progress(ctx, "bench") as bar, _kept(ctx, folder):
             found = measure(plan, where, folder, partial(follow, bar))
@@ -127,8 +130,12 @@ def _check_trace(ctx: typer.Context, plan: Plan) -> None:
 
 def _outline(plan: Plan) -> str:
     """Return what is played, in a few words."""
-    arms = ", ".join(arm.name for arm in plan.arms)
-    return f"{plan.scenario.name}, {several(plan.rounds, 'round')}, arms {arms}"
+    others = [arm.name for arm in plan.arms if arm.name != plan.baseline]
+    against = f" against {plan.baseline}" if others else ""
+    arms = f"{'arms' if len(others) > 1 else 'arm'} {', '.join(others) or plan.baseline}{against}"
+    # A slow target gets fewer, and longer ones.
+    most = "up to " if plan.fewer_rounds else ""
+    return f"{plan.scenario.name}, {most}{several(plan.rounds, 'round')}, {arms}"
 
 
 def follow(bar: Bar, step: Progress) -> None:
@@ -180,6 +187,7 @@ def _written_down(ctx: typer.Context, papers: Papers, gates: Sequence[Gate]) -> 
     """Write the JUnit file of a run that ends without a report, and let it end."""
     from valkeyctl.cli.bench.junit import RUN_SUITE, failed_junit
 
+    begin = time.monotonic()
     try:
         yield
     except (ValkeyctlError, KeyboardInterrupt) as error:
@@ -187,9 +195,12 @@ def _written_down(ctx: typer.Context, papers: Papers, gates: Sequence[Gate]) -> 
             InterruptedRunError("interrupted") if isinstance(error, KeyboardInterrupt) else error
         )
         if papers.junit is not None:
+            passed = time.monotonic() - begin
             try:
-                write_text(papers.junit, failed_junit(RUN_SUITE, gates, failure))
-            except FolderError as unwritten:
+                # Where it lies in --out, the run may have failed before it made that.
+                papers.junit.absolute().parent.mkdir(parents=True, exist_ok=True)
+                write_text(papers.junit, failed_junit(RUN_SUITE, gates, failure, passed))
+            except (FolderError, OSError) as unwritten:
                 say(ctx, str(unwritten))  # what ended the run matters more
         raise
 

@@ -81,7 +81,10 @@ def curve(
         str | None,
         typer.Option("--value-size", metavar="SIZE", help="Of every value, such as 4Ki."),
     ] = None,
-    key_size: Annotated[int, typer.Option("--key-size", help="Bytes of every key.")] = 82,
+    key_size: Annotated[
+        int | None,
+        typer.Option("--key-size", help="Bytes of every key; default: 82, as the response cache."),
+    ] = None,
     header: Annotated[
         int, typer.Option("--header", help="Bytes before each value: the cache service's 38.")
     ] = 38,
@@ -193,7 +196,7 @@ def _accesses(
     return found if rate is None else found.at_rate(rate)
 
 
-def _check_lengths(key: int, header: int, requests: int | None) -> None:
+def _check_lengths(key: int | None, header: int, requests: int | None) -> None:
     for name, value, least, most in (
         ("key-size", key, 1, 65_536),
         ("header", header, 0, 65_536),
@@ -222,7 +225,7 @@ def _print(console: Console, *, found: Curve, folder: Path) -> None:
         f"{found.accesses.distinct:,} keys"
     )
     for sentence in conclusion(found):
-        console.print(fill(sentence.text, width, initial_indent="  ", subsequent_indent="  "))
+        console.print(_folded(sentence.text, width))
     console.print()
     heads = (HEAD[0], HEAD[1], HEAD[3], HEAD[4])
     console.print("".join(f"{head.upper():>14}" for head in heads))
@@ -234,3 +237,8 @@ def _print(console: Console, *, found: Curve, folder: Path) -> None:
     if found.knee is not None:
         console.print("* the knee; next doubling: points of hit ratio that twice the memory gains")
     console.print(f"report  {folder / HTML_FILE}")
+
+
+def _folded(text: str, width: int) -> str:
+    # Not at hyphens: an option would become two words.
+    return fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)

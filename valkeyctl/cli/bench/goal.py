@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,14 @@ import typer
 
 from valkeyctl.cli import target
 from valkeyctl.cli.options import options
+from valkeyctl.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from valkeyctl.bench.plan import Plan
     from valkeyctl.bench.services.target import Fault, Target
+    from valkeyctl.endpoint import Endpoint
 
 
 def goal(
@@ -45,19 +48,39 @@ def goal(
     from valkeyctl.bench.services.applications import needs_cache
     from valkeyctl.bench.services.target import Target
     from valkeyctl.ops.drill.throwaway import start_for_run
-    from valkeyctl.ops.serverfacts import server_facts, server_info
+    from valkeyctl.ops.serverfacts import server_info
 
     cache = target.endpoint(ctx) if needs_cache(plan, url) else None
     return Target(
         cache=cache,
         url=url,
         upstream=upstream,
-        server=server_facts(cache) if cache and not dry_run else {},
+        server=_facts(ctx, cache) if cache and not dry_run else {},
         forget=target.forgetter(cache) if cache else None,
         serve=start_for_run,
         disturb=_disturb(ctx, plan, caches=cache is not None, yes=yes),
         server_info=server_info,
     )
+
+
+def _facts(ctx: typer.Context, cache: Endpoint) -> Mapping[str, str]:
+    """Return what the cache is.
+
+    Raises:
+        UnreachableError, AuthError, TlsError: It does not answer us.
+    """
+    from valkeyctl.ops.serverfacts import server_facts
+
+    try:
+        return server_facts(cache)
+    except UnreachableError as error:
+        if target.given_url(ctx):
+            raise
+        # Whoever begins with this command has nothing deployed yet.
+        raise UnreachableError(
+            f"there is no cache to measure: {error}",
+            hint=f"Deploy it first: valkeyctl deploy -p {shlex.quote(target.profile_name(ctx))}",
+        ) from error
 
 
 def _disturb(

@@ -79,6 +79,16 @@ ArmOption = Annotated[
         rich_help_panel=COMPARED,
     ),
 ]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="ARM",
+        help="What the other arms are compared with; by default the one past the cache, or "
+        "named uncached.",
+        rich_help_panel=COMPARED,
+    ),
+]
 Again = Annotated[
     bool,
     typer.Option(
@@ -121,6 +131,16 @@ Timeout = Annotated[
         "--timeout",
         metavar="TIME",
         help="Silence after which a request is an error, such as 10s.",
+        rich_help_panel=LOAD,
+    ),
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline",
+        metavar="TIME",
+        help="Time after which a request is an error even while its answer comes; 600s if not "
+        "given.",
         rich_help_panel=LOAD,
     ),
 ]

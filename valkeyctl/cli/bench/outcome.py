@@ -45,8 +45,12 @@ class Papers:
     markdown: str | None = None
     csv: Path | None = None
 
-    def check(self, ctx: typer.Context) -> None:
+    def check(self, ctx: typer.Context, *, out: Path | None = None) -> None:
         """Prove, before the run, that they can be written.
+
+        Args:
+            ctx: The command's context.
+            out: Folder that the run will make; None where it makes none.
 
         Raises:
             UsageError: Two results would go to standard output.
@@ -60,7 +64,9 @@ class Papers:
         named = [Path(self.markdown)] if self.markdown not in {None, "-"} else []
         named += [file for file in (self.junit, self.csv) if file is not None]
         for file in named:
-            if not file.absolute().parent.is_dir() or file.is_dir():
+            folder = file.absolute().parent
+            there = folder.is_dir() or (out is not None and folder == out.absolute())
+            if file.is_dir() or not there:
                 raise FolderError(
                     f"{file} cannot be written: "
                     + ("it is a folder" if file.is_dir() else "its folder is not there"),
@@ -145,6 +151,7 @@ def run_status(
 ) -> int:
     """Return what a run ends with: of an interruption, its gates, a refusal, or its errors."""
     from valkeyctl.bench.gatemetrics import wrong_answers
+    from valkeyctl.bench.measuredrun import unfinished_errors
 
     if interrupted:
         return InterruptedRunError.exit_code
@@ -154,7 +161,7 @@ def run_status(
         return InconclusiveError.exit_code
     # Whoever bounds the errors has said how many are right.
     bounded = any(verdict.metric == "errors" for verdict in verdicts)
-    wrong = any(wrong_answers(arm) for arm in found.arms)
+    wrong = any(wrong_answers(arm) for arm in found.arms) or unfinished_errors(found.source)
     return FOUND_SOMETHING if wrong and not bounded else 0
 
 

@@ -76,7 +76,8 @@ def seconds_of(plan: Plan, traffic: Traffic) -> float | None:
 def _rows(
     plan: Plan, goal: Target, data: dict[str, object], length: float | None
 ) -> Iterator[tuple[str, str]]:
-    yield "scenario", f"{plan.scenario.name}: {plan.scenario.about}"
+    scenario = plan.scenario
+    yield "scenario", f"{scenario.name}: {scenario.about}" if scenario.about else scenario.name
     if plan.trace is not None:
         yield "trace", f"{plan.trace}, {plan.speedup:g} times as fast as recorded"
     if plan.locustfile is not None:

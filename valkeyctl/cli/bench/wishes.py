@@ -33,6 +33,7 @@ class Wishes:
     seed: int | None = None
     upstream: str = "simulated"
     arms: tuple[str, ...] = ()
+    baseline: str | None = None
     aa: bool = False
     users: int | None = None
     rate: float | None = None
@@ -40,6 +41,7 @@ class Wishes:
     speedup: float | None = None
     max_in_flight: int | None = None
     timeout: str | None = None
+    deadline: str | None = None
     duration: str | None = None
     rounds: int | None = None
     requests: int | None = None
@@ -142,18 +144,22 @@ class Wishes:
             arrivals=None if self.arrivals is None else self.arrivals.value,
             users=self._users(defaults),
             # A trace says itself how long the run is.
-            duration=seconds(self.duration) if self.duration or self.trace else defaults.duration,
+            duration=defaults.duration
+            if self.duration is None and self.trace is None
+            else seconds(self.duration),
             rounds=defaults.rounds if self.rounds is None and "rounds" in said else self.rounds,
             requests=self.requests,
             warmup=seconds(self.warmup, "--warmup"),
             seed=defaults.seed if self.seed is None else self.seed,
             max_in_flight=self.max_in_flight,
             timeout=seconds(self.timeout, "--timeout"),
+            deadline=seconds(self.deadline, "--deadline"),
             # Whoever has workers elsewhere keeps this machine for what they ask.
             workers=0 if self.master and self.workers is None else self.workers,
             remote_workers=(self.expect_workers or 1) if self.master else 0,
             locustfile=self.locustfile,
             prices=self.prices(),
+            against=self.baseline,
         )
         if plan.load_model == "closed":
             if self.arrivals is not None or self.max_in_flight is not None:

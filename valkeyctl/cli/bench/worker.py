@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +58,7 @@ def worker(
     """
     from valkeyctl.bench.load.workers import work
     from valkeyctl.bench.run import check_extras
+    from valkeyctl.runtime.trialfolder import trial_folder
 
     check_extras()
     patience = seconds(wait, "--wait") or 60.0
@@ -67,17 +67,15 @@ def worker(
         from valkeyctl.bench.load.checking import inspect
 
         inspect(locustfile)
-    with (
-        tempfile.TemporaryDirectory(prefix="valkeyctl-worker-") as folder,
-        progress(ctx, "worker") as bar,
-    ):
+    # What a killed worker has left is removed by the next.
+    with trial_folder() as folder, progress(ctx, "worker") as bar:
         try:
             done = work(
                 (master_host, master_port),
                 token,
                 locustfile=None if locustfile is None else locustfile.absolute(),
                 patience=patience,
-                log=Path(folder) / "worker.log",
+                log=folder / "worker.log",
                 progress=partial(_follow, bar),
             )
         except KeyboardInterrupt as error:
