@@ -65,6 +65,7 @@ def main(words: Sequence[str] | None = None) -> None:
             "the two generators by turns.\n\n"
             f"```console\n$ python -m benchmarks.generator --runs {asked.runs}\n{text}\n```\n"
         )
+        asked.out.mkdir(parents=True, exist_ok=True)
         (asked.out / "generator.md").write_text(page, encoding="utf-8")
 
 

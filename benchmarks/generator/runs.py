@@ -165,7 +165,7 @@ def memory(url: str, samples: int) -> tuple[float, float]:
             return
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.Error):
-                if "locust" in child.cmdline():
+                if any(word.startswith("valkeyctl.bench.load.") for word in child.cmdline()):
                     resident.append(child.memory_info().rss / 1e6)
 
     plan = Plan(
